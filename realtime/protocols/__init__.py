@@ -1,0 +1,27 @@
+"""Wire protocols as codecs: pure functions between a peer's messages and our events.
+
+A codec may resample and join odd bytes; it decides nothing. Whatever a peer sends wrong is one
+exception, ProtocolError or a subclass, whose close code the shell uses.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Protocol
+
+from realtime.events import Notice, PeerInput
+
+
+class Codec(Protocol):
+    """One connection's translator; it holds stream state (resampler, odd byte), no policy."""
+
+    def decode(self, message: bytes | str) -> Iterator[PeerInput]:
+        """Yield what a wire message says.
+
+        Raises ProtocolError (WrongType, TooMuch) when the stream cannot be trusted any more.
+        """
+        ...
+
+    def encode(self, notice: Notice) -> bytes | str | None:
+        """Give the wire message that says it; None when this protocol has no word for it."""
+        ...
