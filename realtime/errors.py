@@ -1,6 +1,7 @@
 """Everything that goes wrong here, by whose fault it is.
 
 * RealtimeError
+    * BadMessage         one message of the peer cannot be understood (error; the session goes on)
     * ProtocolError      the peer broke the protocol                  (close 1002)
     * WrongType          text where audio is due, or the reverse      (close 1003)
     * TooMuch            the peer exceeded a limit                    (close 1009)
@@ -24,6 +25,12 @@ class RealtimeError(Exception):
 
     code: ClassVar[str] = "internal_error"
     close_code: ClassVar[int] = 1011
+
+
+class BadMessage(RealtimeError):
+    """One message cannot be understood; nothing of it was done and the session goes on."""
+
+    code = "bad_message"
 
 
 class ProtocolError(RealtimeError):
