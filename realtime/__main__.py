@@ -1,0 +1,7 @@
+"""`python -m realtime` is `realtime`."""
+
+from __future__ import annotations
+
+from realtime.cli import app
+
+app(prog_name="realtime")

@@ -1,0 +1,47 @@
+"""The command line: `realtime serve`, `realtime ask`.
+
+It turns options into settings, errors into one clear sentence and an exit code, and nothing else.
+Heavy imports wait inside the commands, so that `--help` answers at once.
+"""
+
+from __future__ import annotations
+
+from importlib.metadata import PackageNotFoundError, version
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(
+    name="realtime",
+    help="A real-time voice assistant around Qwen2-Audio: it hears, and answers in text as it thinks.",
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def show_version(wanted: bool) -> None:
+    """Print the version and leave."""
+    if wanted:
+        try:
+            print(f"realtime {version('realtime-qwen2-audio')}")
+        except PackageNotFoundError:
+            print("realtime (not installed: run from the source tree)")
+        raise typer.Exit
+
+
+@app.callback()
+def main(
+    _: Annotated[
+        bool,
+        typer.Option("--version", help="Print the version.", is_eager=True, callback=show_version),
+    ] = False,
+) -> None:
+    """Take the options that stand before a command."""
+
+
+@app.command()
+def serve() -> None:
+    """Serve the assistant on one port."""
+    raise typer.Exit(code=1)
