@@ -1,0 +1,548 @@
+"""The endpointer against scripts of speech and silence, frame by frame."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from realtime.audio.endpoint import (
+    Continued,
+    Ended,
+    Endpointer,
+    EndpointConfig,
+    EndpointEvent,
+    Paused,
+    Resumed,
+    Started,
+    Utterance,
+)
+from realtime.audio.pcm import FRAME, SAMPLE_RATE, Pcm
+
+MS = SAMPLE_RATE // 1000
+DEFAULT = EndpointConfig()
+SHORT = EndpointConfig(window_s=2.0)
+MANUAL = EndpointConfig(automatic=False, window_s=2.0)
+
+
+class ScriptedVad:
+    """Answer frame by frame from a script, then silence."""
+
+    def __init__(self, script: Iterable[bool]) -> None:
+        self.script = iter(script)
+        self.calls = 0
+
+    def __call__(self, frame: Pcm) -> bool:
+        assert frame.shape == (FRAME,)
+        self.calls += 1
+        return next(self.script, False)
+
+    def reset(self) -> None:
+        raise AssertionError("the endpointer never needs a reset")
+
+
+def script(*spans: tuple[bool, int]) -> list[bool]:
+    """Spell out (speech?, milliseconds) spans in frames of 20 ms."""
+    return [speech for speech, ms in spans for _ in range(ms // 20)]
+
+
+def ramp(samples: int) -> Pcm:
+    """Make audio in which every sample tells its own position (modulo 65536)."""
+    return np.arange(samples).astype(np.int16)
+
+
+def run(
+    frames: Sequence[bool], config: EndpointConfig = DEFAULT, audio: Pcm | None = None
+) -> list[EndpointEvent]:
+    audio = ramp(len(frames) * FRAME) if audio is None else audio
+    return Endpointer(ScriptedVad(frames), config).push(audio)
+
+
+def kinds(events: Iterable[EndpointEvent]) -> list[str]:
+    return [type(event).__name__ for event in events]
+
+
+def utterances(events: Iterable[EndpointEvent]) -> list[Utterance]:
+    """List what was finally handed over."""
+    return [event.utterance for event in events if isinstance(event, Continued | Ended)]
+
+
+SPEAK_ONCE = script((False, 1000), (True, 600), (False, 1000))
+
+
+# --- one utterance
+
+
+def test_one_utterance_from_prefix_to_tail():
+    events = run(SPEAK_ONCE)
+    start, end = (1000 - 300) * MS, (1600 + 200) * MS
+    whole = Utterance(start, end, ramp(len(SPEAK_ONCE) * FRAME)[start:end])
+    assert events == [Started(1000 * MS), Paused(whole), Ended(whole)]
+
+
+def test_decisions_fall_when_they_are_due():
+    """Started after min_speech, Paused after pause, Ended after hangover; not a frame later."""
+    endpointer = Endpointer(ScriptedVad(SPEAK_ONCE), DEFAULT)
+    due = {}
+    for frame in np.split(ramp(len(SPEAK_ONCE) * FRAME), len(SPEAK_ONCE)):
+        for event in endpointer.push(frame):
+            due[type(event)] = endpointer.position // MS
+    assert due == {Started: 1000 + 80, Paused: 1600 + 200, Ended: 1600 + 500}
+
+
+def test_the_hangover_does_not_change_the_utterance():
+    ends = [run(SPEAK_ONCE, replace(DEFAULT, hangover_ms=ms))[-1] for ms in (200, 500, 1000)]
+    assert ends[0] == ends[1] == ends[2]
+
+
+def test_paused_and_ended_are_the_same_object():
+    _, paused, ended = run(SPEAK_ONCE)
+    assert isinstance(paused, Paused)
+    assert isinstance(ended, Ended)
+    assert paused.utterance is ended.utterance
+
+
+def test_an_utterance_cannot_be_changed_by_who_reads_it():
+    ended = run(SPEAK_ONCE)[-1]
+    assert isinstance(ended, Ended)
+    with pytest.raises(ValueError, match="read-only"):
+        ended.utterance.pcm[0] = 1
+
+
+def test_reusing_the_pushed_array_does_not_change_the_utterance():
+    endpointer = Endpointer(ScriptedVad(SPEAK_ONCE), DEFAULT)
+    array = np.empty(500, np.int16)
+    events: list[EndpointEvent] = []
+    audio = ramp(len(SPEAK_ONCE) * FRAME)
+    for at in range(0, audio.size - 500, 500):
+        array[:] = audio[at : at + 500]
+        events += endpointer.push(array)
+        array[:] = -1
+    assert utterances(events) == utterances(run(SPEAK_ONCE))
+
+
+def test_speech_at_the_very_beginning_has_what_prefix_there_is():
+    (utterance,) = utterances(run(script((False, 100), (True, 200), (False, 600))))
+    assert utterance.start == 0
+
+
+def test_silence_tells_nothing():
+    assert run(script((False, 60_000))) == []
+
+
+def test_no_audio_tells_nothing():
+    assert Endpointer(ScriptedVad([]), DEFAULT).push(np.empty(0, np.int16)) == []
+
+
+# --- minimum speech
+
+
+@pytest.mark.parametrize("ms", [20, 40, 60])
+def test_a_click_is_no_speech(ms: int):
+    assert run(script((False, 500), (True, ms), (False, 2000))) == []
+
+
+def test_many_clicks_are_no_speech():
+    assert run(script((False, 500), *[(True, 40), (False, 120)] * 50)) == []
+
+
+def test_a_short_no_is_speech():
+    events = run(script((False, 500), (True, 80), (False, 600)))
+    assert kinds(events) == ["Started", "Paused", "Ended"]
+
+
+def test_a_flickering_onset_counts_from_its_first_frame():
+    events = run(script((False, 500), (True, 20), (False, 40), (True, 60), (False, 600)))
+    assert events[0] == Started(500 * MS)
+
+
+# --- pause and resume
+
+
+def test_speech_after_a_pause_resumes_the_utterance():
+    frames = script((False, 400), (True, 400), (False, 300), (True, 200), (False, 600))
+    events = run(frames)
+    assert kinds(events) == ["Started", "Paused", "Resumed", "Paused", "Ended"]
+    assert events[2] == Resumed(1100 * MS)
+    assert utterances(events) == [Utterance(100 * MS, 1500 * MS, ramp(48_000)[1600:24_000])]
+
+
+def test_a_gap_shorter_than_the_pause_is_no_pause():
+    frames = script((True, 400), (False, 180), (True, 400), (False, 600))
+    assert kinds(run(frames)) == ["Started", "Paused", "Ended"]
+
+
+def test_a_click_in_the_pause_neither_resumes_nor_delays():
+    quiet = script((True, 400), (False, 600))
+    click = script((True, 400), (False, 460), (True, 20), (False, 120))
+    assert run(quiet) == run(click)
+
+
+def test_speech_that_resumes_as_the_hangover_ends_is_not_cut_in_two():
+    frames = script((True, 400), (False, 480), (True, 40), (False, 20), (True, 200), (False, 600))
+    events = run(frames)
+    assert kinds(events) == ["Started", "Paused", "Resumed", "Paused", "Ended"]
+    assert utterances(events)[0].end == (1140 + 200) * MS
+
+
+def test_pause_as_long_as_the_hangover_ends_at_once():
+    config = replace(DEFAULT, pause_ms=500)
+    assert kinds(run(SPEAK_ONCE, config)) == ["Started", "Paused", "Ended"]
+
+
+def test_quick_following_speech_loses_nothing():
+    frames = script((True, 400), (False, 520), (True, 400), (False, 600))
+    first, second = utterances(run(frames))
+    assert first.end == 600 * MS
+    assert second.start == (920 - 300) * MS
+    tight = utterances(run(frames, replace(DEFAULT, prefix_padding_ms=1000)))
+    assert tight[1].start == tight[0].end  # never the same sample twice
+
+
+# --- the window
+
+
+def test_a_monologue_is_handed_over_in_parts_that_join():
+    audio = ramp(600 * SAMPLE_RATE)
+    endpointer = Endpointer(ScriptedVad([True] * 30_000), DEFAULT)
+    events: list[EndpointEvent] = []
+    retained = 0
+    for at in range(0, audio.size, 3200):
+        events += endpointer.push(audio[at : at + 3200])
+        retained = max(retained, len(endpointer.frames))
+    events += endpointer.commit()
+    parts = utterances(events)
+    assert kinds(events) == ["Started", *["Continued"] * (len(parts) - 1), "Ended"]
+    assert len(parts) in (20, 21, 22)
+    assert (parts[0].start, parts[-1].end) == (0, audio.size)
+    assert all(left.end == right.start for left, right in pairwise(parts))
+    assert all(28 * SAMPLE_RATE <= part.pcm.size <= 30 * SAMPLE_RATE for part in parts[:-1])
+    assert np.array_equal(np.concatenate([part.pcm for part in parts]), audio)
+    assert retained <= 30 * 50 + 1
+
+
+def test_a_full_window_is_cut_where_it_is_quietest():
+    audio = np.full(40 * SAMPLE_RATE, 1000, np.int16)
+    audio[29 * SAMPLE_RATE : 29 * SAMPLE_RATE + FRAME] = 10
+    audio[27 * SAMPLE_RATE : 27 * SAMPLE_RATE + FRAME] = 0  # too early to be chosen
+    part = utterances(run([True] * 2000, audio=audio))[0]
+    assert part.end == 29 * SAMPLE_RATE + FRAME // 2
+
+
+def test_loud_frames_are_compared_without_overflow():
+    audio = np.full(40 * SAMPLE_RATE, -32768, np.int16)
+    audio[29 * SAMPLE_RATE : 29 * SAMPLE_RATE + FRAME] = 3000
+    part = utterances(run([True] * 2000, audio=audio))[0]
+    assert part.end == 29 * SAMPLE_RATE + FRAME // 2
+
+
+def test_a_tail_never_exceeds_the_window():
+    """Speech just fills the window; the tail beyond it is for whatever comes next."""
+    events = run(script((True, 2000), (False, 1000)), SHORT)
+    assert kinds(events) == ["Started", "Paused", "Ended"]
+    assert utterances(events)[0].end == 2000 * MS
+
+
+def test_minutes_of_silence_retain_one_window():
+    endpointer = Endpointer(ScriptedVad([]), DEFAULT)
+    second = ramp(SAMPLE_RATE)
+    for _ in range(300):
+        assert endpointer.push(second) == []
+    assert len(endpointer.frames) == 30 * 50
+    (ended,) = endpointer.commit()
+    assert isinstance(ended, Ended)
+    assert (ended.utterance.start, ended.utterance.end) == (270 * 16_000, 300 * 16_000)
+
+
+# --- commit
+
+
+def committed(
+    frames: list[bool], extra: int = 0, config: EndpointConfig = DEFAULT
+) -> list[EndpointEvent]:
+    """Push the frames and some samples of the next one, then commit."""
+    audio = ramp(len(frames) * FRAME + extra)
+    endpointer = Endpointer(ScriptedVad(frames), config)
+    return endpointer.push(audio) + endpointer.commit()
+
+
+def test_commit_in_speech_takes_everything_received():
+    events = committed(script((False, 1000), (True, 500)), extra=123)
+    assert kinds(events) == ["Started", "Ended"]
+    assert utterances(events)[0] == Utterance(11_200, 24_123, ramp(24_123)[11_200:])
+
+
+def test_commit_in_silence_ends_at_the_tail():
+    events = committed(script((True, 500), (False, 300)), extra=100)
+    assert kinds(events) == ["Started", "Paused", "Ended"]
+    assert utterances(events)[0].end == 700 * MS
+
+
+def test_commit_before_the_tail_is_full_takes_what_there_is():
+    events = committed(script((True, 500), (False, 100)), extra=7)
+    assert utterances(events)[0].end == 600 * MS + 7
+
+
+def test_commit_while_speech_resumes_takes_it_in():
+    events = committed(script((True, 500), (False, 300), (True, 40)))
+    assert kinds(events) == ["Started", "Paused", "Resumed", "Ended"]
+    assert utterances(events)[0].end == 840 * MS
+
+
+def test_commit_without_speech_takes_everything_retained():
+    events = committed(script((False, 1000)), extra=5)
+    assert events == [Ended(Utterance(0, 16_005, ramp(16_005)))]
+
+
+def test_commit_takes_a_sound_too_short_to_be_speech():
+    assert kinds(committed(script((False, 200), (True, 60)))) == ["Ended"]
+
+
+def test_commit_of_nothing_is_nothing():
+    endpointer = Endpointer(ScriptedVad([]), DEFAULT)
+    assert endpointer.commit() == []
+    endpointer.push(ramp(1000))
+    assert kinds(endpointer.commit()) == ["Ended"]
+    assert endpointer.commit() == []
+    assert not endpointer.speaking
+
+
+def test_commit_after_an_utterance_takes_only_what_came_after_it():
+    endpointer = Endpointer(ScriptedVad(SPEAK_ONCE), DEFAULT)
+    (first,) = utterances(endpointer.push(ramp(len(SPEAK_ONCE) * FRAME)))
+    (second,) = utterances(endpointer.commit())
+    assert (second.start, second.end) == (first.end, endpointer.position)
+
+
+def test_speech_over_a_commit_starts_again_without_overlap():
+    endpointer = Endpointer(ScriptedVad([True] * 200), DEFAULT)
+    (first,) = utterances(endpointer.push(ramp(10_000)) + endpointer.commit())
+    events = endpointer.push(ramp(10_000))
+    assert first.end == 10_000
+    assert events == [Started(10_000)]
+    assert utterances(endpointer.commit())[0].start == 10_000
+
+
+# --- clear
+
+
+def test_clear_drops_the_open_utterance():
+    endpointer = Endpointer(ScriptedVad(script((True, 500), (False, 2000))), DEFAULT)
+    endpointer.push(ramp(500 * MS))
+    assert endpointer.speaking
+    endpointer.clear()
+    assert not endpointer.speaking
+    assert endpointer.push(ramp(2000 * MS)) == []
+
+
+def test_clear_drops_what_is_retained():
+    endpointer = Endpointer(ScriptedVad([]), DEFAULT)
+    endpointer.push(ramp(5_001))
+    endpointer.clear()
+    assert endpointer.commit() == []
+    endpointer.push(ramp(100))
+    (utterance,) = utterances(endpointer.commit())
+    assert (utterance.start, utterance.end) == (5_001, 5_101)
+
+
+def test_clear_bounds_the_next_prefix():
+    endpointer = Endpointer(ScriptedVad(script((False, 500), (True, 500))), DEFAULT)
+    endpointer.push(ramp(450 * MS))
+    endpointer.clear()
+    assert endpointer.push(ramp(550 * MS)) == [Started(500 * MS)]
+    assert utterances(endpointer.commit())[0].start == 450 * MS
+
+
+def test_clear_forgets_speech_not_yet_believed():
+    endpointer = Endpointer(ScriptedVad(script((True, 60), (False, 20), (True, 60))), DEFAULT)
+    endpointer.push(ramp(60 * MS))
+    endpointer.clear()
+    assert endpointer.push(ramp(80 * MS)) == []
+
+
+# --- manual turns
+
+
+def test_manual_turns_never_ask_the_vad():
+    vad = ScriptedVad([True] * 1000)
+    endpointer = Endpointer(vad, MANUAL)
+    assert endpointer.push(ramp(7)) == [Started(0)]
+    assert endpointer.push(ramp(20_000)) == []
+    assert utterances(endpointer.commit()) == [
+        Utterance(0, 20_007, np.concatenate((ramp(7), ramp(20_000))))
+    ]
+    assert vad.calls == 0
+
+
+def test_manual_turns_start_anew_after_commit_and_clear():
+    endpointer = Endpointer(ScriptedVad([]), MANUAL)
+    endpointer.push(ramp(1000))
+    endpointer.commit()
+    assert endpointer.push(ramp(1)) == [Started(1000)]
+    endpointer.clear()
+    assert endpointer.commit() == []
+    assert endpointer.push(ramp(1)) == [Started(1001)]
+
+
+def test_manual_turns_continue_when_the_window_is_full():
+    endpointer = Endpointer(ScriptedVad([]), MANUAL)
+    audio = ramp(5 * SAMPLE_RATE + 11)
+    events = endpointer.push(audio) + endpointer.commit()
+    assert set(kinds(events)) == {"Started", "Continued", "Ended"}
+    assert np.array_equal(np.concatenate([u.pcm for u in utterances(events)]), audio)
+
+
+def test_manual_commit_just_past_the_window_loses_nothing():
+    endpointer = Endpointer(ScriptedVad([]), MANUAL)
+    audio = ramp(2 * SAMPLE_RATE + 11)
+    events = endpointer.push(audio) + endpointer.commit()
+    assert kinds(events) == ["Started", "Continued", "Ended"]
+    assert np.array_equal(np.concatenate([u.pcm for u in utterances(events)]), audio)
+
+
+# --- settings
+
+
+@pytest.mark.parametrize(
+    ("settings_", "text"),
+    [
+        ({"tail_ms": 300}, "tail_ms"),
+        ({"tail_ms": -1}, "tail_ms"),
+        ({"pause_ms": 600}, "pause_ms"),
+        ({"pause_ms": 0, "tail_ms": 0}, "pause_ms"),
+        ({"hangover_ms": 10**6}, "hangover_ms"),
+        ({"min_speech_ms": 0}, "min_speech_ms"),
+        ({"prefix_padding_ms": -1}, "prefix_padding_ms"),
+        ({"window_s": 0.5}, "window_s"),
+        ({"window_s": float("nan")}, "window_s"),
+        ({"window_s": float("inf")}, "window_s"),
+    ],
+)
+def test_settings_are_validated_at_birth(settings_: dict[str, float], text: str):
+    with pytest.raises(ValueError, match=text):
+        EndpointConfig(**settings_)  # type: ignore[arg-type]
+
+
+# --- invariants over random scripts, cuts and commands
+
+SPANS = st.lists(
+    st.tuples(st.booleans(), st.integers(20, 1500).map(lambda ms: ms - ms % 20)), max_size=12
+).map(lambda spans: script(*spans))
+CONFIGS = st.builds(
+    EndpointConfig,
+    prefix_padding_ms=st.sampled_from([0, 50, 300]),
+    min_speech_ms=st.sampled_from([20, 80, 150]),
+    pause_ms=st.sampled_from([100, 210]),
+    hangover_ms=st.sampled_from([210, 500]),
+    tail_ms=st.sampled_from([0, 33, 100]),
+    window_s=st.sampled_from([1.5, 2.0, 30.0]),
+    automatic=st.booleans(),
+)
+COMMANDS = st.lists(
+    st.tuples(st.sampled_from(["commit", "clear"]), st.integers(0, 200_000)), max_size=3
+)
+Command = tuple[str, int]
+
+
+def drive(
+    frames: list[bool], config: EndpointConfig, commands: list[Command], cuts: list[int]
+) -> list[EndpointEvent]:
+    """Push the script's audio cut at the cuts, with commands at their sample positions."""
+    audio = ramp(len(frames) * FRAME + 77)
+    endpointer = Endpointer(ScriptedVad(frames), config)
+    events: list[EndpointEvent] = []
+    due = sorted((min(at, audio.size), verb) for verb, at in commands)
+    places = sorted({0, audio.size, *(at for at, _ in due), *(c % (audio.size + 1) for c in cuts)})
+    for left, right in pairwise([*places, audio.size]):
+        for at, verb in due:
+            if at == left and verb == "commit":
+                events += endpointer.commit()
+            elif at == left:
+                endpointer.clear()
+        events += endpointer.push(audio[left:right])
+        assert endpointer.position == right
+    return events
+
+
+@settings(deadline=None, max_examples=150)
+@given(SPANS, CONFIGS, COMMANDS, st.lists(st.integers(0, 2**20), max_size=40))
+def test_events_do_not_depend_on_how_the_audio_was_cut(
+    frames: list[bool], config: EndpointConfig, commands: list[Command], cuts: list[int]
+):
+    assert drive(frames, config, commands, cuts) == drive(frames, config, commands, [])
+
+
+@settings(deadline=None, max_examples=300)
+@given(SPANS, CONFIGS, COMMANDS)
+@example(script((True, 3000), (False, 400), (True, 3000), (False, 600)), SHORT, [])
+def test_every_sample_is_handed_over_in_place_and_at_most_once(
+    frames: list[bool], config: EndpointConfig, commands: list[Command]
+):
+    audio = ramp(len(frames) * FRAME + 77)
+    parts = utterances(drive(frames, config, commands, []))
+    for part in parts:
+        assert 0 < part.end - part.start == part.pcm.size <= config.window_s * SAMPLE_RATE
+        assert part.pcm.dtype == np.int16
+        assert np.array_equal(part.pcm, audio[part.start : part.end])
+    assert all(left.end <= right.start for left, right in pairwise(parts))
+
+
+@settings(deadline=None, max_examples=300)
+@given(SPANS, CONFIGS, COMMANDS)
+def test_events_follow_the_diagram(
+    frames: list[bool], config: EndpointConfig, commands: list[Command]
+):
+    commands = [command for command in commands if command[0] == "commit"]
+    legal = {
+        "idle": {Started: "speaking", Ended: "idle"},  # Ended: a commit without speech
+        "speaking": {Paused: "paused", Continued: "speaking", Ended: "idle"},
+        "paused": {Resumed: "speaking", Ended: "idle"},
+    }
+    state, onset, joint, frozen = "idle", 0, None, None
+    for event in drive(frames, config, commands, []):
+        previous, state = state, legal[state][type(event)]  # KeyError: an illegal move
+        match event:
+            case Started(at) | Resumed(at):
+                onset = at
+            case Paused(utterance):
+                frozen = utterance
+            case Continued(utterance) | Ended(utterance):
+                if joint is not None:
+                    assert utterance.start == joint
+                if previous == "paused":
+                    assert utterance == frozen
+                if previous != "idle" and joint is None:
+                    assert utterance.start <= onset or config.window_s < 30
+                joint = utterance.end if isinstance(event, Continued) else None
+
+
+@settings(deadline=None, max_examples=200)
+@given(SPANS, st.sampled_from([0, 50, 300, 1000]))
+def test_an_onset_is_never_clipped(frames: list[bool], prefix: int):
+    """All the padding there is: back to the previous end, or to the beginning."""
+    events = run(frames, replace(DEFAULT, prefix_padding_ms=prefix))
+    before = 0
+    for event in events:
+        if isinstance(event, Started):
+            begin = max(before, event.at - prefix * MS)
+        elif isinstance(event, Paused):
+            assert event.utterance.start == begin
+        elif isinstance(event, Ended):
+            before = event.utterance.end
+
+
+@settings(deadline=None, max_examples=200)
+@given(SPANS)
+def test_no_long_speech_is_left_out(frames: list[bool]):
+    """Any run of speech of the minimum length is inside what is handed over."""
+    events = run([*frames, *[False] * 30])
+    parts = utterances(events)
+    for at in range(len(frames) - 3):
+        if all(frames[at : at + 4]):
+            position = at * FRAME
+            assert any(p.start <= position and position + 4 * FRAME <= p.end for p in parts)
