@@ -1,0 +1,218 @@
+"""What gateway and worker tell each other: MessagePack messages, each after its length.
+
+Answers are known by a serial number that the gateway never uses twice, so that late news of a
+cancelled answer cannot be taken for another's. Audio travels once, by clip id; whoever asks
+names the ids only.
+"""
+
+from __future__ import annotations
+
+import struct
+
+import msgspec
+
+from realtime.engine.api import (
+    AssistantTurn,
+    Clip,
+    Delta,
+    Loading,
+    ModelInfo,
+    Priority,
+    Request,
+    Sampling,
+    SystemTurn,
+    Turn,
+    UserTurn,
+)
+from realtime.errors import ContextTooLong, EngineError
+
+LENGTH = struct.Struct(">I")
+MAX_MESSAGE = 16 << 20
+"""Bytes of one message; the longest clip, 30 s, is 0.96 MB. Longer ones are never sent."""
+
+
+class System(msgspec.Struct, tag=True, array_like=True, frozen=True):
+    """A SystemTurn."""
+
+    text: str
+
+
+class Heard(msgspec.Struct, array_like=True, frozen=True):
+    """A Clip, named."""
+
+    clip: str
+
+
+class User(msgspec.Struct, tag=True, array_like=True, frozen=True):
+    """A UserTurn, its clips named."""
+
+    parts: tuple[Heard | str, ...]
+
+
+class Assistant(msgspec.Struct, tag=True, array_like=True, frozen=True):
+    """An AssistantTurn."""
+
+    tokens: tuple[int, ...]
+    text: str
+
+
+class Hear(msgspec.Struct, tag=True, array_like=True, frozen=True):
+    """Gateway to worker: the samples of a clip, int16 little-endian."""
+
+    clip: str
+    pcm: bytes
+
+
+class Ask(msgspec.Struct, tag=True, array_like=True, frozen=True):
+    """Gateway to worker: generate this answer; its clips were sent before."""
+
+    serial: int
+    conversation: str
+    turns: tuple[System | User | Assistant, ...]
+    sampling: Sampling
+    prefix: tuple[int, ...]
+    template: bool
+    priority: Priority
+
+
+class Cancel(msgspec.Struct, tag=True, array_like=True, frozen=True):
+    """Gateway to worker: nobody wants this answer any more."""
+
+    serial: int
+
+
+class Ping(msgspec.Struct, tag=True, array_like=True, frozen=True):
+    """Gateway to worker: answer between two steps of the model."""
+
+
+class Progress(msgspec.Struct, tag=True, array_like=True, frozen=True):
+    """Worker to gateway: how far loading has come."""
+
+    loading: Loading
+
+
+class Ready(msgspec.Struct, tag=True, array_like=True, frozen=True):
+    """Worker to gateway: loaded."""
+
+    info: ModelInfo
+
+
+class Unloadable(msgspec.Struct, tag=True, array_like=True, frozen=True):
+    """Worker to gateway: this checkpoint can never be loaded, and why."""
+
+    reason: str
+
+
+class Piece(msgspec.Struct, tag=True, array_like=True, frozen=True):
+    """Worker to gateway: the next piece of an answer."""
+
+    serial: int
+    delta: Delta
+
+
+class Failed(msgspec.Struct, tag=True, array_like=True, frozen=True):
+    """Worker to gateway: this answer failed; `code` is that of the error's class."""
+
+    serial: int
+    code: str
+    reason: str
+
+
+class Missing(msgspec.Struct, tag=True, array_like=True, frozen=True):
+    """Worker to gateway: these clips are not here (any more); send them and ask again."""
+
+    serial: int
+    clips: tuple[str, ...]
+
+
+class Pong(msgspec.Struct, tag=True, array_like=True, frozen=True):
+    """Worker to gateway: the model's loop is alive."""
+
+
+ToWorker = Hear | Ask | Cancel | Ping
+FromWorker = Progress | Ready | Unloadable | Piece | Failed | Missing | Pong
+
+ENCODER = msgspec.msgpack.Encoder()
+TO_WORKER: msgspec.msgpack.Decoder[ToWorker] = msgspec.msgpack.Decoder(ToWorker)
+FROM_WORKER: msgspec.msgpack.Decoder[FromWorker] = msgspec.msgpack.Decoder(FromWorker)
+
+ERRORS: dict[str, type[EngineError]] = {e.code: e for e in (EngineError, ContextTooLong)}
+"""The errors a worker may report of one answer."""
+
+
+def frame(message: ToWorker | FromWorker) -> bytes:
+    """Encode a message with its length before it; raise EngineError when it is too long."""
+    payload = ENCODER.encode(message)
+    if len(payload) > MAX_MESSAGE:
+        size = f"{len(payload):,} bytes where {MAX_MESSAGE:,} are allowed"
+        raise EngineError(f"the request is too long for the engine: {size}")
+    return LENGTH.pack(len(payload)) + payload
+
+
+def clips_of(request: Request) -> dict[str, Clip]:
+    """Give the clips of a request by id, in order."""
+    users = (turn for turn in request.turns if isinstance(turn, UserTurn))
+    return {part.id: part for turn in users for part in turn.parts if isinstance(part, Clip)}
+
+
+def hear(clip: Clip) -> Hear:
+    """Make the message that carries a clip."""
+    return Hear(clip.id, clip.pcm.astype("<i2", copy=False).tobytes())
+
+
+def ask(serial: int, request: Request) -> Ask:
+    """Make the message that asks for an answer."""
+    return Ask(
+        serial,
+        request.conversation,
+        tuple(_name_clips(turn) for turn in request.turns),
+        request.sampling,
+        request.prefix,
+        request.template,
+        request.priority,
+    )
+
+
+def request_of(message: Ask, clips: dict[str, Clip]) -> Request:
+    """Give back the request; `clips` must hold every clip that it names."""
+    turns = tuple(_fill_clips(turn, clips) for turn in message.turns)
+    return Request(
+        str(message.serial),
+        message.conversation,
+        turns,
+        message.sampling,
+        message.prefix,
+        message.template,
+        message.priority,
+    )
+
+
+def names_of(message: Ask) -> list[str]:
+    """Give the ids of the clips that a message names."""
+    users = (turn for turn in message.turns if isinstance(turn, User))
+    return [part.clip for turn in users for part in turn.parts if isinstance(part, Heard)]
+
+
+def error_of(message: Failed) -> EngineError:
+    """Give the error that a worker reported."""
+    return ERRORS.get(message.code, EngineError)(message.reason)
+
+
+def _name_clips(turn: Turn) -> System | User | Assistant:
+    match turn:
+        case SystemTurn(text):
+            return System(text)
+        case UserTurn(parts):
+            return User(tuple(Heard(p.id) if isinstance(p, Clip) else p for p in parts))
+        case AssistantTurn(tokens, text):
+            return Assistant(tokens, text)
+
+
+def _fill_clips(turn: System | User | Assistant, clips: dict[str, Clip]) -> Turn:
+    match turn:
+        case System(text):
+            return SystemTurn(text)
+        case User(parts):
+            return UserTurn(tuple(clips[p.clip] if isinstance(p, Heard) else p for p in parts))
+        case Assistant(tokens, text):
+            return AssistantTurn(tokens, text)
