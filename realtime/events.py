@@ -1,7 +1,8 @@
 """The vocabulary of a session: what happens to it, what it orders, what its peer is told.
 
 Inputs go into `Session.receive`, effects come out. Notices are protocol-free: a codec turns them
-into the peer's own wire events. Positions and lengths are samples at 16 kHz since the session began.
+into the peer's own wire events. Positions and lengths are samples at 16 kHz; position 0 is where
+the session began.
 """
 
 from __future__ import annotations

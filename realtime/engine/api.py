@@ -38,7 +38,7 @@ class SystemTurn:
 
 @dataclass(frozen=True, slots=True)
 class UserTurn:
-    """What the user said and wrote in one turn: clips alone (voice chat) or with text (analysis)."""
+    """What the user said and wrote: clips alone (voice chat) or with text (audio analysis)."""
 
     parts: tuple[Clip | str, ...]
 

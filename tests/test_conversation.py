@@ -1,0 +1,121 @@
+"""What a conversation keeps, and how it is cut."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from realtime.conversation import Answer, Conversation, audio_tokens
+from realtime.engine.api import AssistantTurn, Sampling, SystemTurn, UserTurn
+
+
+def spoken(conversation: Conversation, seconds: float = 1.0):
+    return conversation.clip(np.zeros(round(seconds * 16_000), np.int16))
+
+
+def exchange(conversation: Conversation, seconds: float = 1.0) -> None:
+    conversation.add_user((spoken(conversation, seconds),), 10_000)
+    conversation.begin_answer().pieces.append(((1, 2), "ab"))
+
+
+@pytest.mark.parametrize(
+    ("samples", "tokens"),
+    # Measured with the stock processor of Qwen2-Audio.
+    [(320, 0), (400, 1), (640, 1), (16000, 25), (16001, 25), (32000, 50), (80000, 125),
+     (160000, 250), (480000, 750), (0, 0)],
+)  # fmt: skip
+def test_audio_tokens_are_those_of_the_model(samples, tokens):
+    assert audio_tokens(samples) == tokens
+
+
+def test_turns_come_in_order_with_the_system_prompt_first():
+    conversation = Conversation("c", system="Be brief.")
+    exchange(conversation)
+    conversation.add_user(("and now?",), 10_000)
+    system, first, reply, second = conversation.turns()
+    assert system == SystemTurn("Be brief.")
+    assert isinstance(first, UserTurn)
+    assert reply == AssistantTurn(tokens=(1, 2))
+    assert second == UserTurn(("and now?",))
+
+
+def test_clips_are_named_once_for_ever():
+    conversation = Conversation("c")
+    names = {spoken(conversation).id for _ in range(5)}
+    conversation.clear()
+    names.add(spoken(conversation).id)
+    assert len(names) == 6
+
+
+def test_an_unanswered_turn_goes_on():
+    conversation = Conversation("c")
+    conversation.add_user(("a",), 100)
+    conversation.request(Sampling())
+    conversation.drop_empty_answer()
+    assert conversation.unanswered
+    conversation.add_user(("b",), 100)
+    assert list(conversation.turns()) == [UserTurn(("a", "b"))]
+
+
+def test_an_unanswered_turn_does_not_go_on_without_end():
+    conversation = Conversation("c")
+    for _ in range(50):
+        conversation.add_user(("x" * 20,), 100)
+        conversation.trim(100)
+    assert conversation.tokens() <= 100
+
+
+def test_requests_have_their_own_ids_even_after_clear():
+    conversation = Conversation("c")
+    ids = set()
+    for _ in range(3):
+        conversation.add_user(("a",), 100)
+        ids.add(conversation.request(Sampling()).id)
+        conversation.clear()
+    assert len(ids) == 3
+
+
+def test_trimming_goes_down_to_two_thirds_in_one_step_and_keeps_the_last_turn():
+    conversation = Conversation("c", system="Be brief.")
+    for _ in range(10):
+        exchange(conversation)
+    conversation.add_user(("now",), 10_000)
+    before = conversation.tokens()
+    assert conversation.trim(before) == 0
+    dropped = conversation.trim(before - 1)
+    assert dropped % 2 == 0
+    assert dropped > 0
+    assert conversation.tokens() <= (before - 1) * 2 // 3
+    assert isinstance(conversation.items[0], UserTurn)
+    assert conversation.trim(1) > 0
+    assert list(conversation.turns()) == [SystemTurn("Be brief."), UserTurn(("now",))]
+
+
+def test_a_single_turn_over_the_budget_stays():
+    conversation = Conversation("c")
+    conversation.add_user((spoken(conversation, 30),), 10)
+    assert conversation.trim(10) == 0
+    assert len(conversation.items) == 1
+
+
+PIECES = st.lists(
+    st.tuples(st.lists(st.integers(0, 99), max_size=3).map(tuple), st.text(max_size=4)), max_size=8
+)
+
+
+@given(PIECES, st.integers(0, 40))
+def test_a_cut_keeps_the_tokens_of_the_text_it_keeps(pieces, played):
+    answer = Answer(1, list(pieces))
+    whole = answer.text
+    answer.played = played
+    dropped = answer.cut_to_played()
+    assert whole.startswith(answer.text)
+    assert len(answer.text) <= played
+    kept = len(answer.pieces)
+    assert answer.pieces == pieces[:kept]
+    assert dropped == (kept < len(pieces))
+    if dropped:
+        assert len(answer.text + pieces[kept][1]) > played
+    assert not answer.cut_to_played(), "cutting twice changes nothing"
