@@ -12,7 +12,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 
-# Lowest first; a module may import modules of lower layers, and of its own layer within its package.
+# Lowest first; a module imports modules of lower layers, and those beside it in its own package.
 LAYERS = [
     ["realtime.errors"],
     ["realtime.audio", "realtime.engine.api"],
