@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from realtime.audio.endpoint import (
     Continued,
     Ended,
-    Endpointer,
     EndpointConfig,
+    Endpointer,
     EndpointEvent,
     Paused,
     Resumed,

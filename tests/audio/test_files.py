@@ -1,0 +1,282 @@
+"""Decoding of whole, foreign, broken and hostile files."""
+
+from __future__ import annotations
+
+import os
+import struct
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+import soundfile
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from realtime.audio.files import read
+from realtime.audio.pcm import Pcm
+from realtime.errors import AudioError
+
+KINDS = [
+    pytest.param("WAV", "PCM_16", id="wav"),
+    pytest.param("WAV", "PCM_U8", id="wav8"),
+    pytest.param("WAV", "PCM_24", id="wav24"),
+    pytest.param("WAV", "FLOAT", id="wavfloat"),
+    pytest.param("WAV", "DOUBLE", id="wavdouble"),
+    pytest.param("WAV", "ULAW", id="wavmulaw"),
+    pytest.param("WAVEX", "PCM_16", id="wavex"),
+    pytest.param("FLAC", "PCM_16", id="flac"),
+    pytest.param("FLAC", "PCM_24", id="flac24"),
+    pytest.param("MP3", "MPEG_LAYER_III", id="mp3"),
+    pytest.param("OGG", "VORBIS", id="vorbis"),
+    pytest.param("OGG", "OPUS", id="opus"),
+]
+Samples = npt.NDArray[np.floating]
+
+
+def tone(rate: int = 48_000, seconds: float = 1.0, hertz: float = 500.0) -> Samples:
+    return 0.5 * np.sin(2 * np.pi * hertz * np.arange(round(rate * seconds)) / rate)
+
+
+def encoded(
+    samples: Samples | Pcm, rate: int = 48_000, kind: str = "WAV", subtype: str = "PCM_16"
+) -> bytes:
+    file = BytesIO()
+    soundfile.write(file, samples, rate, format=kind, subtype=subtype)
+    return file.getvalue()
+
+
+def pitch(samples: Pcm) -> float:
+    inner = samples[4000:12000].astype(float)
+    return float(np.argmax(np.abs(np.fft.rfft(inner * np.hanning(inner.size))))) * 2
+
+
+# --- what can be read
+
+
+@pytest.mark.parametrize(("kind", "subtype"), KINDS)
+def test_every_kind_is_read(kind: str, subtype: str):
+    samples = read(encoded(tone(), 48_000, kind, subtype))
+    assert samples.dtype == np.int16
+    assert samples.ndim == 1
+    assert abs(samples.size - 16_000) <= 16
+    assert pitch(samples) == 500
+    assert np.abs(samples[2000:-2000]).max() == pytest.approx(16_384, rel=0.05)
+
+
+@pytest.mark.parametrize("rate", [8_000, 11_025, 16_000, 22_050, 32_000, 44_100, 96_000, 192_000])
+def test_every_rate_is_brought_to_16_khz(rate: int):
+    samples = read(encoded(tone(rate), rate))
+    assert abs(samples.size - 16_000) <= 1
+    assert pitch(samples) == 500
+
+
+def test_16_khz_16_bit_is_read_exactly():
+    every = np.arange(-32768, 32768).astype(np.int16)
+    assert np.array_equal(read(encoded(every, 16_000)), every)
+
+
+def test_channels_are_mixed_down_evenly():
+    left, right = tone(16_000), np.zeros(16_000)
+    samples = read(encoded(np.stack([left, right], axis=1), 16_000))
+    assert np.abs(samples).max() == pytest.approx(8_192, abs=2)
+
+
+def test_many_channels_are_mixed_down():
+    samples = read(encoded(np.stack([tone(16_000)] * 6, axis=1), 16_000))
+    assert np.abs(samples).max() == pytest.approx(16_384, abs=2)
+
+
+def test_a_float_file_beyond_full_scale_is_clipped():
+    samples = read(encoded(3 * tone(16_000), 16_000, "WAV", "FLOAT"))
+    assert samples.max() == 32767
+    assert samples.min() == -32768
+
+
+def test_a_file_of_many_blocks_is_read_whole():
+    rng = np.random.default_rng(3)
+    noise = rng.integers(-9000, 9000, 700_000).astype(np.int16)
+    assert np.array_equal(read(encoded(noise, 16_000)), noise)
+    assert np.array_equal(read(encoded(noise, 16_000, "FLAC")), noise)
+
+
+# --- where it comes from
+
+
+def test_paths_files_and_bytes_read_the_same(tmp_path: Path):
+    data = encoded(tone())
+    path = tmp_path / "tone.wav"
+    path.write_bytes(data)
+    expected = read(data)
+    assert np.array_equal(read(path), expected)
+    assert np.array_equal(read(str(path)), expected)
+    with path.open("rb") as file:
+        assert np.array_equal(read(file), expected)
+        assert not file.closed
+    assert np.array_equal(read(BytesIO(data)), expected)
+
+
+def test_a_name_need_not_tell_the_kind(tmp_path: Path):
+    path = tmp_path / "voice.bin"
+    path.write_bytes(encoded(tone(), 48_000, "FLAC"))
+    assert read(path).size == 16_000
+
+
+def test_a_pipe_can_be_read():
+    data = encoded(tone(16_000, 0.5), 16_000)  # 16 kB: fits the pipe
+    reading, writing = os.pipe()
+    with os.fdopen(writing, "wb") as file:
+        file.write(data)
+    with os.fdopen(reading, "rb") as file:
+        assert read(file).size == 8_000
+
+
+def wav_claiming(data_bytes: int, audio: bytes) -> bytes:
+    """Build a 16 kHz wav whose header claims so many bytes of audio."""
+    header = struct.pack("<4sIHHIIHH", b"fmt ", 16, 1, 1, 16_000, 32_000, 2, 16)
+    header += struct.pack("<4sI", b"data", data_bytes)
+    return struct.pack("<4sI4s", b"RIFF", min(data_bytes + 36, 2**32 - 1), b"WAVE") + header + audio
+
+
+@pytest.mark.parametrize("claim", [2**32 - 1, 2**31 - 4096])
+def test_a_wav_that_was_written_to_a_pipe_is_whole(claim: int):
+    """ffmpeg and espeak-ng cannot go back to write the length."""
+    audio = np.arange(5_000).astype(np.int16)
+    assert np.array_equal(read(wav_claiming(claim, audio.tobytes())), audio)
+
+
+# --- what cannot be read
+
+
+@pytest.mark.parametrize(
+    ("data", "text"),
+    [
+        pytest.param(b"", "empty", id="zero bytes"),
+        pytest.param(b"RIFF", "not a wav", id="four bytes"),
+        pytest.param(b"What is the time?\n" * 500, "not a wav", id="text"),
+        pytest.param(b"\0" * 5000, "not a wav", id="zeros"),
+        pytest.param(b"\x89PNG\r\n\x1a\n" + b"\0" * 500, "not a wav", id="image"),
+        pytest.param(wav_claiming(0, b""), "no audio", id="no frames"),
+        pytest.param(encoded(tone(), 48_000, "AIFF"), "AIFF is not one of", id="another kind"),
+        pytest.param(encoded(tone(1_000), 1_000), "1000 Hz", id="absurd rate"),
+    ],
+)
+def test_what_is_no_audio_is_an_error_that_says_so(data: bytes, text: str):
+    with pytest.raises(AudioError, match=text):
+        read(data)
+
+
+@pytest.mark.parametrize("share", [0.9, 0.5, 0.1])
+@pytest.mark.parametrize(("kind", "subtype"), KINDS)
+def test_a_file_cut_off_is_an_error(kind: str, subtype: str, share: float):
+    rng = np.random.default_rng(1)
+    data = encoded(0.3 * rng.standard_normal(48_000 * 4), 48_000, kind, subtype)
+    with pytest.raises(AudioError):
+        read(data[: int(len(data) * share)])
+
+
+def test_a_wav_cut_off_says_how_much_is_left():
+    with pytest.raises(AudioError, match="cut off: 4000 of 32000 bytes"):
+        read(wav_claiming(32_000, b"\1" * 4_000))
+
+
+def test_a_flac_with_flipped_bits_is_an_error():
+    rng = np.random.default_rng(2)
+    data = bytearray(encoded(0.3 * rng.standard_normal(48_000), 48_000, "FLAC"))
+    data[len(data) // 2 : len(data) // 2 + 64] = b"\xa5" * 64
+    with pytest.raises(AudioError, match="not a wav, flac"):
+        read(bytes(data))
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("subtype", ["FLOAT", "DOUBLE"])
+def test_a_float_file_with_no_numbers_is_an_error(bad: float, subtype: str):
+    samples = tone()
+    samples[30_000] = bad
+    with pytest.raises(AudioError, match="sample 30000 is not a finite number"):
+        read(encoded(samples, 48_000, "WAV", subtype))
+
+
+def test_a_double_too_big_for_a_float_is_an_error():
+    with pytest.raises(AudioError, match="finite"):
+        read(encoded(np.array([0.0, 1e300]), 16_000, "WAV", "DOUBLE"))
+
+
+def test_a_missing_file_is_an_error(tmp_path: Path):
+    with pytest.raises(AudioError, match="No such file"):
+        read(tmp_path / "missing.wav")
+
+
+def test_a_directory_is_an_error(tmp_path: Path):
+    with pytest.raises(AudioError, match="Is a directory"):
+        read(tmp_path)
+
+
+def test_a_name_with_a_null_byte_is_an_error():
+    with pytest.raises(AudioError, match="null"):
+        read("a\0b.wav")
+
+
+# --- bounds
+
+
+def test_what_lasts_too_long_is_refused_by_its_header():
+    with pytest.raises(AudioError, match="at most 1 s"):
+        read(encoded(tone(8_000, 1.5), 8_000), max_s=1)
+
+
+def test_an_hour_is_the_default_bound():
+    """A flac of silence: 61 minutes in a few kilobytes."""
+    data = encoded(np.zeros(8_000 * 60 * 61, np.int16), 8_000, "FLAC")
+    assert len(data) < 500_000
+    with pytest.raises(AudioError, match="at most 3600 s"):
+        read(data)
+
+
+def unknown_length(flac: bytes) -> bytes:
+    """Zero the total of a flac's STREAMINFO: 36 bits from bit 108 (RFC 9639 section 8.2)."""
+    data = bytearray(flac)
+    data[21] &= 0xF0
+    data[22:26] = bytes(4)
+    return bytes(data)
+
+
+def test_a_flac_of_unknown_length_is_read_whole():
+    samples = np.random.default_rng(4).integers(-9000, 9000, 300_000).astype(np.int16)
+    data = unknown_length(encoded(samples, 16_000, "FLAC"))
+    assert np.array_equal(read(data), samples)
+
+
+def test_what_lasts_too_long_is_refused_though_its_header_is_silent():
+    data = unknown_length(encoded(np.zeros(8_000 * 60 * 61, np.int16), 8_000, "FLAC"))
+    with pytest.raises(AudioError, match="at most 3600 s"):
+        read(data)
+
+
+def test_the_bound_itself_is_allowed():
+    assert read(encoded(tone(16_000), 16_000), max_s=1).size == 16_000
+
+
+# --- hostile bytes
+
+
+@settings(deadline=None, max_examples=150)
+@given(st.data())
+@pytest.mark.parametrize(("kind", "subtype"), [("WAV", "PCM_16"), ("FLAC", "PCM_16")])
+def test_damaged_bytes_are_audio_or_an_audio_error(kind: str, subtype: str, data: st.DataObject):
+    whole = bytearray(encoded(tone(16_000, 0.1), 16_000, kind, subtype))
+    for _ in range(data.draw(st.integers(1, 4))):
+        whole[data.draw(st.integers(0, min(200, len(whole) - 1)))] = data.draw(st.integers(0, 255))
+    try:
+        samples = read(bytes(whole), max_s=60)
+    except AudioError:
+        return
+    assert 0 < samples.size <= 60 * 16_000 + 1
+
+
+@settings(deadline=None, max_examples=150)
+@given(st.binary(max_size=300))
+def test_random_bytes_are_an_audio_error(data: bytes):
+    with pytest.raises(AudioError):
+        read(data)
