@@ -13,7 +13,7 @@ import typer
 
 app = typer.Typer(
     name="realtime",
-    help="A real-time voice assistant around Qwen2-Audio: it hears, and answers in text as it thinks.",
+    help="A real-time voice assistant around Qwen2-Audio: it hears you and answers as it thinks.",
     no_args_is_help=True,
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,

@@ -1,0 +1,164 @@
+"""Who may come in, and which conversations wait to be taken up again.
+
+One rule: those who are in keep what they have; whoever would be one too many is told when to
+come back. A conversation is known by a secret that only its peer has: we keep its hash alone.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from realtime.conversation import Conversation
+from realtime.engine.api import Clip, Loading, ModelInfo, UserTurn
+from realtime.errors import Busy
+
+
+@dataclass(frozen=True, slots=True)
+class AdmissionConfig:
+    """How many peers may be in, and how many conversations are kept for those who left."""
+
+    sessions: int = 200
+    parked: int = 1_000
+    """Conversations without a connection; the one that was left longest ago goes first."""
+    parked_bytes: int = 512 << 20
+    """Of audio in those conversations; a full one has about 8 MB."""
+    parked_s: float = 600.0
+    """Seconds until a conversation without a connection is forgotten."""
+    retry_after_s: float = 5.0
+    """What a peer that finds no room is told to wait."""
+
+    def __post_init__(self) -> None:
+        """Refuse limits that mean nothing; raise ValueError naming the field."""
+        if not 1 <= self.sessions <= 100_000:
+            raise ValueError(f"sessions must be 1 to 100000, not {self.sessions!r}")
+        if not 0 <= self.parked <= 1_000_000:
+            raise ValueError(f"parked must be 0 to 1000000, not {self.parked!r}")
+        if self.parked_bytes < 0:
+            raise ValueError(f"parked_bytes must be 0 or more, not {self.parked_bytes!r}")
+        if not 0 <= self.parked_s <= 604_800:
+            raise ValueError(f"parked_s must be 0 to 604800 (a week), not {self.parked_s!r}")
+        if not 0 < self.retry_after_s <= 3_600:
+            raise ValueError(
+                f"retry_after_s must be above 0, at most 3600, not {self.retry_after_s!r}"
+            )
+
+
+class Holder(Protocol):
+    """A connection that has a conversation."""
+
+    def leave(self, code: int, reason: str) -> None:
+        """Let go of the conversation now, and close."""
+
+
+@dataclass(slots=True, eq=False)
+class Seat:
+    """One conversation and the connection that has it, if any."""
+
+    conversation: Conversation
+    secret_hash: bytes
+    holder: Holder | None = None
+    left_at: float = math.inf
+    audio_bytes: int = 0
+    """Audio of the conversation when it was left."""
+
+
+class Admission:
+    """Seats for those who are in, and for those who may come back."""
+
+    def __init__(self, config: AdmissionConfig, clock: Callable[[], float]) -> None:
+        self.config = config
+        self.clock = clock
+        self.seats: dict[bytes, Seat] = {}
+        self.parked: dict[bytes, Seat] = {}  # in the order in which they were left
+        self.taken = 0
+        """Sessions that are open or being opened."""
+        self.parked_bytes = 0
+        self.draining = False
+
+    def check(self, status: ModelInfo | Loading, resume: str | None = None) -> ModelInfo:
+        """Tell the model, or raise Busy saying why nobody can be let in now."""
+        wait = self.config.retry_after_s
+        if self.draining:
+            raise Busy("The server is going away.", retry_after=wait)
+        if isinstance(status, Loading):
+            message = f"The model is not loaded: {status.stage}, {status.fraction:.0%}."
+            raise Busy(message, retry_after=wait)
+        if self.taken >= self.config.sessions and not self.replaces(resume):
+            raise Busy(f"All {self.config.sessions} sessions are taken.", retry_after=wait)
+        return status
+
+    def replaces(self, resume: str | None) -> bool:
+        """Tell whether this peer takes over a connection that is still open."""
+        seat = self.find(resume) if resume else None
+        return seat is not None and seat.holder is not None
+
+    def enter(self, status: ModelInfo | Loading, resume: str | None = None) -> ModelInfo:
+        """Take one of the places, or raise Busy; each `enter` is undone by one `leave`."""
+        model = self.check(status, resume)
+        self.taken += 1
+        return model
+
+    def leave(self) -> None:
+        """Give the place back."""
+        self.taken -= 1
+
+    def begin(self, make: Callable[[str], Conversation]) -> tuple[Seat, str]:
+        """Begin a conversation; give its seat and the secret by which it is taken up again."""
+        secret = secrets.token_urlsafe(24)
+        seat = Seat(make(secrets.token_hex(8)), hash_of(secret))
+        self.seats[seat.secret_hash] = seat
+        return seat, secret
+
+    def find(self, secret: str) -> Seat | None:
+        """Find the seat for a secret; None when there is none, or not any more."""
+        self.expire()
+        return self.seats.get(hash_of(secret))
+
+    def sit(self, seat: Seat, holder: Holder) -> None:
+        """Give the seat to a connection; one that still has it must leave."""
+        if seat.holder is not None:
+            # The peer's old connection may linger for long after its network has gone.
+            seat.holder.leave(1008, "taken over")
+        if self.parked.pop(seat.secret_hash, None) is not None:
+            self.parked_bytes -= seat.audio_bytes
+        seat.holder = holder
+
+    def park(self, seat: Seat, holder: Holder) -> None:
+        """Keep the conversation of a connection that ended, if it still had it."""
+        if seat.holder is not holder:
+            return
+        seat.holder = None
+        seat.left_at = self.clock()
+        seat.audio_bytes = bytes_of(seat.conversation)
+        self.parked[seat.secret_hash] = seat
+        self.parked_bytes += seat.audio_bytes
+        self.expire()
+
+    def expire(self) -> None:
+        """Forget the conversations that were left too long ago, and those beyond the bounds."""
+        oldest = self.clock() - self.config.parked_s
+        while self.parked:
+            seat = next(iter(self.parked.values()))
+            over = self.parked_bytes > self.config.parked_bytes
+            if len(self.parked) <= self.config.parked and not over and seat.left_at > oldest:
+                break
+            del self.parked[seat.secret_hash]
+            del self.seats[seat.secret_hash]
+            self.parked_bytes -= seat.audio_bytes
+
+
+def bytes_of(conversation: Conversation) -> int:
+    """Measure the audio of a conversation; its text and tokens are nothing beside it."""
+    users = (turn for turn in conversation.items if isinstance(turn, UserTurn))
+    clips = (part for turn in users for part in turn.parts if isinstance(part, Clip))
+    return sum(clip.pcm.nbytes for clip in clips)
+
+
+def hash_of(secret: str) -> bytes:
+    """Give what we keep of a secret; finding it by hash tells nothing by the time it takes."""
+    return hashlib.sha256(secret.encode("utf-8", "replace")).digest()

@@ -1,0 +1,211 @@
+"""The routes: one place that joins sockets, sessions, the engine and the rules of admission."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import secrets
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from http import HTTPStatus
+
+import structlog
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response
+from starlette.routing import Route, WebSocketRoute
+from starlette.websockets import WebSocket
+
+from realtime.audio.endpoint import Endpointer
+from realtime.audio.vad import Vad, WebRtcVad
+from realtime.config import Settings
+from realtime.conversation import Conversation
+from realtime.engine.api import Engine, Loading, ModelInfo
+from realtime.errors import Busy
+from realtime.events import Notice, Ready, Trouble
+from realtime.gateway.admission import Admission, Seat
+from realtime.gateway.connection import Connection, Transport
+from realtime.gateway.websocket import SocketTransport
+from realtime.metrics import Metrics
+from realtime.protocols.pcm import BadParameter, Parameters, PcmCodec
+from realtime.session import Session
+
+UNKNOWN_CONVERSATION = "That conversation is not known (any more); this is a new one."
+UPGRADE = "This address speaks WebSocket: connect with a WebSocket client, or use `realtime ask`.\n"
+PAGE = """<!doctype html>
+<html lang="en"><meta charset="utf-8"><title>realtime</title>
+<style>body{font:16px/1.5 system-ui,sans-serif;max-width:42rem;margin:3rem auto}</style>
+<h1>realtime</h1>
+<p>A real-time voice assistant around Qwen2-Audio. Stream speech to it and it answers in text,
+token by token; speak and it stops. Try <code>realtime ask question.wav</code>.</p>
+<ul>
+<li><code>/v1/pcm</code> (WebSocket): plain PCM audio in, JSON out</li>
+<li><a href="/healthz">/healthz</a>: the server is alive</li>
+<li><a href="/readyz">/readyz</a>: the model is loaded and there is room</li>
+<li><a href="/metrics">/metrics</a>: numbers for Prometheus</li>
+</ul>
+</html>
+"""
+
+log = structlog.get_logger()
+
+
+class Gateway:
+    """Everything that the connections of one server share."""
+
+    def __init__(self, settings: Settings, engine: Engine, vad_factory: Callable[[], Vad]) -> None:
+        self.settings = settings
+        self.engine = engine
+        self.vad_factory = vad_factory
+        self.metrics = Metrics()
+        self.admission = Admission(settings.admission, time.monotonic)
+        self.connections: set[Connection] = set()
+        self.departed = asyncio.Event()
+
+    # ---- sockets --------------------------------------------------------------------------------
+
+    async def pcm(self, socket: WebSocket) -> None:
+        """Serve one peer of /v1/pcm, or refuse it before the upgrade."""
+        resume = socket.query_params.get("conversation")
+        try:
+            model = self.admission.enter(self.engine.status(), resume)
+        except Busy as error:
+            self.metrics.refused.inc()
+            await socket.send_denial_response(refused(error))
+            return
+        try:
+            await socket.accept()
+            await self.converse(SocketTransport(socket), socket, model)
+        finally:
+            self.admission.leave()
+
+    async def converse(self, transport: Transport, socket: WebSocket, model: ModelInfo) -> None:
+        """Take the peer to its conversation and run it."""
+        try:
+            asked = Parameters.parse(socket.query_params)
+        except BadParameter as error:
+            self.metrics.note(trouble := Trouble(error.code, str(error), fatal=True))
+            await transport.send(PcmCodec().encode(trouble))
+            await transport.close(error.close_code, error.code)
+            return
+        seat, greeting = self.greet(asked.conversation, model)
+        connection = Connection(
+            transport,
+            PcmCodec(asked.rate, asked.encoding),
+            self.session(seat, automatic=asked.turn_detection == "vad"),
+            self.engine,
+            metrics=self.metrics,
+            config=self.settings.connection,
+        )
+        await self.run(connection, seat, greeting)
+
+    def greet(self, resume: str | None, model: ModelInfo) -> tuple[Seat, list[Notice]]:
+        """Find or begin the conversation, and what its peer is told first."""
+        found = self.admission.find(resume) if resume else None
+        seat, secret = (found, resume) if found and resume else self.admission.begin(Conversation)
+        greeting: list[Notice] = [Ready(secrets.token_hex(8), secret, model.name)]
+        if resume and not found:
+            greeting.append(Trouble("conversation_not_found", UNKNOWN_CONVERSATION))
+        return seat, greeting
+
+    def session(self, seat: Seat, *, automatic: bool) -> Session:
+        """Make a session on the seat's conversation."""
+        endpoint = replace(self.settings.endpoint, automatic=automatic)
+        endpointer = Endpointer(self.vad_factory(), endpoint)
+        return Session(seat.conversation, endpointer, self.settings.session)
+
+    async def run(self, connection: Connection, seat: Seat, greeting: list[Notice]) -> None:
+        """Run a connection in its seat; park the conversation afterwards."""
+        self.admission.sit(seat, connection)
+        self.connections.add(connection)
+        try:
+            await connection.run(greeting)
+        finally:
+            self.connections.discard(connection)
+            self.admission.park(seat, connection)
+            self.departed.set()
+
+    async def drain(self, seconds: float) -> None:
+        """Let nobody in; close each connection when its answer is done, or after `seconds`."""
+        self.admission.draining = True
+        log.info("draining", sessions=len(self.connections), seconds=seconds)
+        for connection in tuple(self.connections):
+            connection.drain()
+        await self.empty(seconds)
+        for connection in tuple(self.connections):
+            connection.leave(1001, "going away")
+        await self.empty(self.settings.connection.flush_s + 1.0)
+
+    async def empty(self, seconds: float) -> None:
+        """Wait until every connection is gone, but no longer than this."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                while self.connections:
+                    self.departed.clear()
+                    await self.departed.wait()
+
+    # ---- pages ----------------------------------------------------------------------------------
+
+    async def page(self, _: Request) -> Response:
+        """Say what this is."""
+        return HTMLResponse(PAGE)
+
+    async def upgrade(self, _: Request) -> Response:
+        """Tell a plain HTTP client what belongs here."""
+        headers = {"Upgrade": "websocket", "Connection": "Upgrade"}
+        return PlainTextResponse(UPGRADE, HTTPStatus.UPGRADE_REQUIRED, headers)
+
+    async def healthz(self, _: Request) -> Response:
+        """The server is alive."""
+        return JSONResponse({"status": "alive"})
+
+    async def readyz(self, _: Request) -> Response:
+        """The model is loaded and there is room, or why not."""
+        try:
+            model = self.admission.check(self.engine.status())
+        except Busy as error:
+            return refused(error, **loading(self.engine.status()))
+        taken, most = self.admission.taken, self.settings.admission.sessions
+        return JSONResponse(
+            {"status": "ready", "model": model.name, "sessions": taken, "limit": most}
+        )
+
+    async def numbers(self, _: Request) -> Response:
+        """The metrics."""
+        self.metrics.sessions.set(len(self.connections))
+        self.metrics.engine_ready.set(isinstance(self.engine.status(), ModelInfo))
+        text, kind = self.metrics.text()
+        return Response(text, headers={"Content-Type": kind})
+
+
+def loading(status: ModelInfo | Loading) -> dict[str, object]:
+    """Tell how far loading has come, if that is what is going on."""
+    if isinstance(status, ModelInfo):
+        return {}
+    return {"status": "loading", "stage": status.stage, "fraction": status.fraction}
+
+
+def refused(error: Busy, **more: object) -> Response:
+    """Say that there is no room, and when to come back (RFC 9110 10.2.3)."""
+    body = {"status": "busy", "message": str(error), **more}
+    return JSONResponse(body, 503, {"Retry-After": f"{max(1, round(error.retry_after))}"})
+
+
+def create_app(
+    settings: Settings, engine: Engine, *, vad_factory: Callable[[], Vad] = WebRtcVad
+) -> Starlette:
+    """Make the application; its `state.gateway` is what all connections share."""
+    gateway = Gateway(settings, engine, vad_factory)
+    app = Starlette(
+        routes=[
+            Route("/", gateway.page),
+            Route("/healthz", gateway.healthz),
+            Route("/readyz", gateway.readyz),
+            Route("/metrics", gateway.numbers),
+            WebSocketRoute("/v1/pcm", gateway.pcm),
+            Route("/v1/pcm", gateway.upgrade),
+        ]
+    )
+    app.state.gateway = gateway
+    return app

@@ -1,0 +1,318 @@
+"""The pump between one peer and its session: the only place where time and sockets meet turns.
+
+One rule: effects are applied without an await between `receive` and the last of them, so two
+events can never interleave. The reader is the task that calls `run`; beside it there are one
+writer and one task per live answer, all in one group, so nothing outlives the connection.
+
+    transport.receive -> codec.decode -> happen -> session.receive
+                                           | effects
+                                           +-> outbox -> writer -> transport.send
+                                           +-> respond: engine.generate -> happen ...
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Iterable
+from contextlib import aclosing
+from dataclasses import dataclass
+from typing import Protocol, assert_never, cast
+
+import structlog
+
+from realtime.audio.pcm import SAMPLE_RATE
+from realtime.engine.api import Delta, Engine, Request
+from realtime.errors import BadMessage, Busy, EngineError, RealtimeError, SlowPeer
+from realtime.events import (
+    AudioReceived,
+    Cancel,
+    CancelAsked,
+    Emit,
+    Generate,
+    Input,
+    Notice,
+    ResponseEnded,
+    ResponseFailed,
+    TextDelta,
+    Trouble,
+)
+from realtime.gateway.outbox import Outbox
+from realtime.metrics import Metrics
+from realtime.protocols import Codec
+from realtime.session import Session
+
+LARGE = 64 << 10  # bytes; a longer message is worked off in pieces, others get their turn between
+INTERNAL = "Something went wrong on our side; it has been logged."
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionConfig:
+    """What a connection may hold, and how long it waits; seconds and bytes."""
+
+    outbox_messages: int = 1_024
+    outbox_bytes: int = 2 << 20
+    idle_s: float = 120.0
+    """Without a message for so long, the peer is asked whether it is there."""
+    idle_grace_s: float = 30.0
+    """How long it may take to show that it is."""
+    flush_s: float = 5.0
+    """How long a connection that ends may take to send what it has for the peer."""
+
+    def __post_init__(self) -> None:
+        """Refuse bounds that mean nothing; raise ValueError naming the field."""
+        for name, most in (("outbox_messages", 1 << 20), ("outbox_bytes", 1 << 30)):
+            if not 1 <= getattr(self, name) <= most:
+                raise ValueError(f"{name} must be 1 to {most}, not {getattr(self, name)!r}")
+        for name in ("idle_s", "idle_grace_s", "flush_s"):
+            if not 0 < getattr(self, name) <= 86_400:
+                raise ValueError(f"{name} must be above 0, at most 86400")
+
+
+class Transport(Protocol):
+    """A way to a peer: messages in both directions, and an end."""
+
+    async def receive(self) -> bytes | str | None:
+        """Wait for the next message; None once the connection is closed, by whomever."""
+        ...
+
+    async def send(self, message: bytes | str) -> None:
+        """Send, waiting while the peer does not read; a peer that is gone is no error."""
+        ...
+
+    async def close(self, code: int, reason: str) -> None:
+        """Close; `receive` gives None then. Never waits for the peer."""
+        ...
+
+
+class Connection:
+    """One peer's connection, from greeting to close."""
+
+    group: asyncio.TaskGroup
+    writer: asyncio.Task[None]
+
+    def __init__(
+        self,
+        transport: Transport,
+        codec: Codec,
+        session: Session,
+        engine: Engine,
+        *,
+        metrics: Metrics,
+        config: ConnectionConfig,
+    ) -> None:
+        self.transport = transport
+        self.codec = codec
+        self.session = session
+        self.engine = engine
+        self.metrics = metrics
+        self.config = config
+        self.loop = asyncio.get_running_loop()
+        self.clock = self.loop.time
+        self.outbox = Outbox(messages=config.outbox_messages, size=config.outbox_bytes)
+        self.responses: dict[str, asyncio.Task[None]] = {}
+        self.heard_at = self.clock()
+        self.asked_at = 0.0
+        self.watching: asyncio.TimerHandle | None = None
+        self.flushing: asyncio.TimerHandle | None = None
+        self.left = False
+        self.draining = False
+        self.closing = (1000, "")
+
+    async def run(self, greeting: Iterable[Notice]) -> None:
+        """Serve the peer until it or we close; on return nothing of it runs any more."""
+        try:
+            async with asyncio.TaskGroup() as self.group:
+                self.writer = self.group.create_task(self.write())
+                for notice in greeting:
+                    self.tell(notice)
+                self.watch(self.config.idle_s)
+                try:
+                    await self.read()
+                finally:
+                    self.leave(1001, "")
+                    self.writer.cancel()
+        finally:
+            for timer in (self.watching, self.flushing):
+                if timer is not None:
+                    timer.cancel()
+
+    # ---- in -------------------------------------------------------------------------------------
+
+    async def read(self) -> None:
+        """Take the peer's messages until there are no more; after we left, to no effect."""
+        while (message := await self.transport.receive()) is not None:
+            self.heard_at = self.clock()
+            if self.left:
+                continue
+            try:
+                for event in self.codec.decode(message):
+                    self.happen(event)
+                    if len(message) > LARGE:
+                        await asyncio.sleep(0)
+            except BadMessage as error:
+                self.tell(Trouble(error.code, str(error)))
+            except RealtimeError as error:
+                self.fail(error.code, str(error), error.close_code)
+            except Exception:
+                log.exception("a message could not be decoded")
+                self.fail("internal_error", INTERNAL, 1011)
+
+    def happen(self, event: Input) -> None:
+        """Give the session one fact, do all that it orders, and see whether we go on."""
+        self.apply(event)
+        if self.left:
+            return
+        if self.outbox.overflowed:
+            self.metrics.slow_peers.inc()
+            self.leave(SlowPeer.close_code, SlowPeer.code)
+            self.writer.cancel()  # it hangs in a send that nobody reads
+        elif self.draining and self.session.response is None:
+            self.leave(1001, "going away")
+
+    def apply(self, event: Input) -> None:
+        """Give the session one fact and do all that it orders."""
+        if self.left:
+            return
+        try:
+            effects = self.session.receive(event)
+        except Exception:
+            log.exception("the session failed", event=type(event).__name__)
+            self.collapse()
+            return
+        if heard := isinstance(event, AudioReceived):
+            self.metrics.audio_seconds.inc(event.pcm.size / SAMPLE_RATE)
+        for effect in effects:
+            match effect:
+                case Emit(notice):
+                    self.tell(notice)
+                case Generate(request):
+                    answer = self.group.create_task(self.respond(request))
+                    self.responses[request.id] = answer
+                case Cancel(response):
+                    if (task := self.responses.pop(response, None)) is not None:
+                        task.cancel()
+                    if heard:
+                        self.metrics.barge_ins.inc()
+                case _:
+                    assert_never(effect)
+
+    # ---- answers --------------------------------------------------------------------------------
+
+    async def respond(self, request: Request) -> None:
+        """Pass the engine's answer to the session, piece by piece."""
+        try:
+            await self.relay(request)
+        except Busy as error:
+            message = f"{error} Try again in {error.retry_after:g} s."
+            self.happen(ResponseFailed(request.id, error.code, message))
+        except RealtimeError as error:
+            self.happen(ResponseFailed(request.id, error.code, str(error)))
+        except Exception:
+            log.exception("the engine failed", response=request.id)
+            self.happen(ResponseFailed(request.id, "internal_error", INTERNAL))
+        finally:
+            self.responses.pop(request.id, None)
+
+    async def relay(self, request: Request) -> None:
+        """Turn deltas into inputs, and measure; leaving closes the engine's iterator."""
+        began = self.clock()
+        first: float | None = None
+        stream = cast(AsyncGenerator[Delta, None], self.engine.generate(request))
+        async with aclosing(stream) as deltas:
+            async for delta in deltas:
+                if first is None and delta.text:
+                    first = self.clock() - began
+                    self.metrics.first_token.observe(first)
+                self.happen(TextDelta(request.id, delta.tokens, delta.text))
+                if delta.finish is not None:
+                    total = self.clock() - began
+                    self.metrics.total.observe(total)
+                    taken = (("first_token", (first or total) * 1e3), ("total", total * 1e3))
+                    self.happen(ResponseEnded(request.id, delta.finish, delta.usage, taken))
+                    return
+                # Pieces that are already there come without a pause; let the writer have its turn.
+                await asyncio.sleep(0)
+        raise EngineError("The engine stopped before the end of the answer.")
+
+    # ---- out ------------------------------------------------------------------------------------
+
+    def tell(self, notice: Notice) -> None:
+        """Put a notice into the outbox."""
+        message = self.codec.encode(notice)
+        if message is not None:
+            self.outbox.put(message)
+        self.metrics.note(notice)
+
+    async def write(self) -> None:
+        """Send what is told, in order; close at the end."""
+        try:
+            while (message := await self.outbox.get()) is not None:
+                await self.transport.send(message)
+        finally:
+            await self.transport.close(*self.closing)
+
+    # ---- the end --------------------------------------------------------------------------------
+
+    def leave(self, code: int, reason: str) -> None:
+        """Let go of the conversation now; close once the peer has had what waits for it."""
+        self.hush()
+        if not self.left:
+            self.end(code, reason)
+
+    def fail(self, code: str, message: str, close_code: int) -> None:
+        """Tell the peer why this connection cannot go on, and leave."""
+        self.hush()
+        self.tell(Trouble(code, message, fatal=True))
+        self.leave(close_code, code)
+
+    def collapse(self) -> None:
+        """Leave a session that is broken: it is not asked any more."""
+        self.tell(Trouble("internal_error", INTERNAL, fatal=True))
+        self.end(1011, "internal_error")
+
+    def drain(self) -> None:
+        """Leave as soon as no answer is under way."""
+        self.draining = True
+        if self.session.response is None:
+            self.leave(1001, "going away")
+
+    def hush(self) -> None:
+        """Stop the answer, so that the conversation keeps just what was delivered."""
+        if self.session.response is not None:
+            self.apply(CancelAsked())
+
+    def end(self, code: int, reason: str) -> None:
+        """Hear and answer nothing more; close behind the last message."""
+        self.left = True
+        self.closing = (code, reason)
+        for answer in self.responses.values():
+            answer.cancel()
+        self.responses.clear()
+        self.outbox.end()
+        self.flushing = self.loop.call_later(self.config.flush_s, self.writer.cancel)
+
+    # ---- silence of the wire --------------------------------------------------------------------
+
+    def watch(self, seconds: float) -> None:
+        """Look in `seconds` whether the peer is still there."""
+        self.watching = self.loop.call_later(seconds, self.check_idle)
+
+    def check_idle(self) -> None:
+        """Ask a silent peer whether it is there; leave when it does not show."""
+        silent = self.clock() - self.heard_at
+        if self.left:
+            return
+        if self.responses:
+            self.watch(self.config.idle_s)
+        elif silent < self.config.idle_s:
+            self.watch(self.config.idle_s - silent)
+        elif self.asked_at < self.heard_at:
+            self.asked_at = self.clock()
+            grace = self.config.idle_grace_s
+            message = f"Nothing came for {silent:.0f} s; without a sign the connection is closed."
+            self.tell(Trouble("idle", message))
+            self.watch(grace)
+        else:
+            self.leave(1001, "idle")

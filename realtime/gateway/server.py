@@ -1,0 +1,150 @@
+"""One listening socket, uvicorn on it, and what the operator's signals do.
+
+The port is bound before anything is loaded, so that a port in use is told at once. The first
+SIGTERM or SIGINT drains: nobody new comes in, answers under way finish. The second ends at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import signal
+import socket
+from collections.abc import Generator
+from dataclasses import dataclass
+from typing import Literal
+
+import uvicorn
+from starlette.applications import Starlette
+
+from realtime.errors import ConfigError
+from realtime.gateway.websocket import PeerProtocol
+
+MAX_MESSAGE = 1 << 20  # bytes; longer ones are closed with 1009
+SEND_BUFFER = 256 << 10
+"""Bytes that the kernel may hold for one peer. Left alone it grows to megabytes, and a peer that
+does not read would be found out, and text that a barge-in makes void recalled, that much later."""
+
+
+@dataclass(frozen=True, slots=True)
+class ServerConfig:
+    """Where to listen, and how to stop; seconds."""
+
+    host: str = "127.0.0.1"
+    port: int = 8765
+    """0 takes any free port."""
+    drain_s: float = 30.0
+    """How long answers under way may take when the server goes away."""
+    ping_interval_s: float = 20.0
+    """Between WebSocket pings; a peer that does not answer one for as long is dropped."""
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    log_json: bool = False
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be listened on; raise ValueError naming the field."""
+        if not 0 <= self.port <= 65_535:
+            raise ValueError(f"port must be 0 to 65535, not {self.port!r}")
+        if not 0 <= self.drain_s <= 3_600:
+            raise ValueError(f"drain_s must be 0 to 3600, not {self.drain_s!r}")
+        if not 0 < self.ping_interval_s <= 3_600:
+            raise ValueError(f"ping_interval_s must be 0 to 3600, not {self.ping_interval_s!r}")
+
+
+class Server(uvicorn.Server):
+    """uvicorn, which leaves the signals to us: it would cut answers off and end by the signal."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Generator[None, None, None]:
+        """Take no signals."""
+        yield
+
+
+def bind(host: str, port: int) -> socket.socket:
+    """Listen on an address; raise ConfigError saying what to do when it cannot be had."""
+    try:
+        family, kind, proto, _, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+    except (socket.gaierror, UnicodeError):
+        raise ConfigError(f"The host {host!r} is not known; 127.0.0.1 is this machine.") from None
+    listening = socket.socket(family, kind, proto)
+    try:
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)  # is inherited
+        listening.bind(address)
+        # Only listening tells that the port is ours: two sockets may bind, one may listen.
+        listening.listen(2_048)
+    except OSError as error:
+        listening.close()
+        raise ConfigError(refusal(host, port, error)) from None
+    listening.setblocking(False)
+    return listening
+
+
+def refusal(host: str, port: int, error: OSError) -> str:
+    """Say why an address cannot be listened on, and what can be done."""
+    match error.errno:
+        case errno.EADDRINUSE:
+            return (
+                f"Port {port} on {host} is in use by another program: choose another with "
+                "--port, or --port 0 for any free one."
+            )
+        case errno.EACCES:
+            return f"Port {port} is reserved for the system: choose one above 1023 with --port."
+        case errno.EADDRNOTAVAIL:
+            return f"{host} is no address of this machine: choose another with --host."
+        case _:
+            return f"Port {port} on {host} cannot be listened on: {error.strerror}."
+
+
+async def serve(app: Starlette, listening: socket.socket, config: ServerConfig) -> None:
+    """Serve what `create_app` made until a signal, drain, return; the second signal cancels."""
+    server = Server(
+        uvicorn.Config(
+            app,
+            http="httptools",
+            ws=PeerProtocol,
+            ws_max_size=MAX_MESSAGE,
+            ws_per_message_deflate=False,
+            ws_ping_interval=config.ping_interval_s,
+            ws_ping_timeout=config.ping_interval_s,
+            lifespan="off",
+            # uvicorn logs addresses with their query, and ours has the resume secret in it.
+            log_config=None,
+            log_level="warning",
+            access_log=False,
+            server_header=False,
+            timeout_graceful_shutdown=2,
+        )
+    )
+    async with asyncio.TaskGroup() as group:
+        serving = group.create_task(server.serve(sockets=[listening]))
+        with stop_signals(serving) as asked:
+            await asked.wait()
+            await app.state.gateway.drain(config.drain_s)
+            server.should_exit = True
+            await serving
+
+
+@contextlib.contextmanager
+def stop_signals(serving: asyncio.Task[None]) -> Generator[asyncio.Event, None, None]:
+    """Set the event at the first signal to stop; at the second, cancel what serves and waits."""
+    loop = asyncio.get_running_loop()
+    waiting = asyncio.current_task()
+    asked = asyncio.Event()
+
+    def stop() -> None:
+        if asked.is_set():
+            for task in (serving, waiting):
+                if task is not None:
+                    task.cancel()
+        asked.set()
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop)
+    try:
+        yield asked
+    finally:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.remove_signal_handler(number)
