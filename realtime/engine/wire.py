@@ -141,8 +141,11 @@ ERRORS: dict[str, type[EngineError]] = {e.code: e for e in (EngineError, Context
 
 
 def frame(message: ToWorker | FromWorker) -> bytes:
-    """Encode a message with its length before it; raise EngineError when it is too long."""
-    payload = ENCODER.encode(message)
+    """Encode a message with its length before it; raise EngineError when that cannot be."""
+    try:
+        payload = ENCODER.encode(message)
+    except UnicodeEncodeError:
+        raise EngineError("the text holds half of a surrogate pair, which no text may") from None
     if len(payload) > MAX_MESSAGE:
         size = f"{len(payload):,} bytes where {MAX_MESSAGE:,} are allowed"
         raise EngineError(f"the request is too long for the engine: {size}")

@@ -1,0 +1,212 @@
+"""The worker's loop without its socket: messages in, steps of the model, messages out.
+
+An error belongs to the one answer that it happened in; the others go on.
+"""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+
+from realtime.engine import wire
+from realtime.engine.api import Clip, Delta, Finish, Request, Sampling, Usage
+from realtime.engine.detokenise import Detokeniser, Fragment, Spelling
+from realtime.engine.scheduler import Decode, Prefill, Scheduler, SchedulerConfig, Step
+from realtime.errors import EngineError, RealtimeError
+
+if TYPE_CHECKING:
+    from realtime.engine.prompt import Prompt
+
+CLIP_BYTES = 256 << 20
+"""Samples kept by clip id, over two hours; the least recently used goes first."""
+
+
+class Prompter(Protocol):
+    """Makes a prompt of a request."""
+
+    def build(self, request: Request) -> Prompt: ...
+
+
+class Computer(Protocol):
+    """Computes tokens; see `runner.Runner`."""
+
+    def prefill(
+        self, serial: int, prompt: Prompt, sampling: Sampling, prefix: tuple[int, ...]
+    ) -> int: ...
+    def decode(self, serials: tuple[int, ...]) -> list[int]: ...
+    def free(self, serial: int) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Brain:
+    """What a loaded model gives to the loop."""
+
+    prompts: Prompter
+    runner: Computer
+    spelling: Spelling
+    ends: frozenset[int]
+    """Tokens that end an answer."""
+    context: int
+
+
+@dataclass(slots=True)
+class Writing:
+    """An answer that is being generated."""
+
+    prompt: Prompt
+    request: Request
+    detokeniser: Detokeniser
+    count: int
+    """Tokens of the answer so far, those of `request.prefix` among them."""
+    limit: int
+
+
+class Answering:
+    """Every answer that this worker is at."""
+
+    def __init__(
+        self,
+        brain: Brain,
+        config: SchedulerConfig,
+        send: Callable[[wire.FromWorker], None],
+        *,
+        clip_bytes: int = CLIP_BYTES,
+    ) -> None:
+        self.brain = brain
+        self.scheduler = Scheduler(config)
+        self.send = send
+        self.writing: dict[int, Writing] = {}
+        self.clips = ClipStore(clip_bytes)
+
+    def receive(self, message: wire.ToWorker) -> None:
+        """Act on a message of the gateway."""
+        match message:
+            case wire.Hear(id, pcm):
+                self.clips.put(Clip(id, np.frombuffer(pcm, "<i2")))
+            case wire.Ask(serial):
+                self._try(serial, lambda: self._begin(message))
+            case wire.Cancel(serial):
+                self._forget(serial)
+            case wire.Ping():
+                self.send(wire.Pong())
+
+    def step(self) -> bool:
+        """Run one step of the model; tell whether there was one to run."""
+        step = self.scheduler.next()
+        match step:
+            case None:
+                return False
+            case Prefill(serial):
+                self._try(serial, lambda: self._run(step))
+            case Decode(serials):
+                # One answer per step for now, so that an error has one owner.
+                (serial,) = serials
+                self._try(serial, lambda: self._run(step))
+        return True
+
+    def _begin(self, ask: wire.Ask) -> None:
+        """Take an answer in, or say which of its clips are missing."""
+        clips, missing = self.clips.get(wire.names_of(ask))
+        if missing:
+            self.send(wire.Missing(ask.serial, missing))
+            return
+        request = wire.request_of(ask, clips)
+        prompt = self.brain.prompts.build(request)
+        limit = min(request.sampling.max_tokens, self.brain.context - len(prompt.ids))
+        detokeniser = Detokeniser(self.brain.spelling, request.prefix)
+        writing = Writing(prompt, request, detokeniser, len(request.prefix), limit)
+        if writing.count >= limit:
+            self._tell(ask.serial, writing, Fragment((), ""), "length")
+            return
+        self.scheduler.add(ask.serial, low=request.priority == "low")
+        self.writing[ask.serial] = writing
+
+    def _run(self, step: Step) -> None:
+        """Run a step and record its tokens."""
+        match step:
+            case Prefill(serial):
+                w = self.writing[serial]
+                token = self.brain.runner.prefill(
+                    serial, w.prompt, w.request.sampling, w.request.prefix
+                )
+                tokens = {serial: token}
+            case Decode(serials):
+                decoded = self.brain.runner.decode(serials)
+                tokens = dict(zip(serials, decoded, strict=True))
+        ended = frozenset(serial for serial in tokens if self._record(serial, tokens[serial]))
+        self.scheduler.done(step, ended)
+        for serial in ended:
+            self._forget(serial)
+
+    def _record(self, serial: int, token: int) -> bool:
+        """Add a token to an answer and send what is whole; tell whether it is the last."""
+        writing = self.writing[serial]
+        if token in self.brain.ends:
+            self._tell(serial, writing, writing.detokeniser.finish(), "stop")
+            return True
+        writing.count += 1
+        fragment = writing.detokeniser.push(token)
+        if writing.count < writing.limit:
+            if fragment:
+                self.send(wire.Piece(serial, Delta(fragment.tokens, fragment.text)))
+            return False
+        self._tell(serial, writing, fragment or writing.detokeniser.finish(), "length")
+        return True
+
+    def _tell(self, serial: int, writing: Writing, last: Fragment, finish: Finish) -> None:
+        """Send the last piece of an answer."""
+        usage = Usage(len(writing.prompt.ids), 0, writing.count)
+        self.send(wire.Piece(serial, Delta(last.tokens, last.text, finish, usage)))
+
+    def _forget(self, serial: int) -> None:
+        """Let go of an answer, whatever its state."""
+        self.scheduler.cancel(serial)
+        self.writing.pop(serial, None)
+        self.brain.runner.free(serial)
+
+    def _try(self, serial: int, act: Callable[[], None]) -> None:
+        """Act for an answer; an error ends that answer alone."""
+        try:
+            act()
+        except RealtimeError as error:
+            self._fail(serial, error)
+        except Exception as error:
+            traceback.print_exc(file=sys.stderr)
+            self._fail(serial, EngineError(f"the engine failed: {type(error).__name__}: {error}"))
+
+    def _fail(self, serial: int, error: RealtimeError) -> None:
+        self._forget(serial)
+        self.send(wire.Failed(serial, error.code, str(error)))
+
+
+class ClipStore:
+    """Clips by id within a budget of bytes; the least recently used goes first."""
+
+    def __init__(self, budget: int) -> None:
+        self.budget = budget
+        self.bytes = 0
+        self.clips: OrderedDict[str, Clip] = OrderedDict()
+
+    def put(self, clip: Clip) -> None:
+        """Keep a clip; one that is here already stays as it is."""
+        if clip.id in self.clips:
+            self.clips.move_to_end(clip.id)
+            return
+        self.clips[clip.id] = clip
+        self.bytes += clip.pcm.nbytes
+        while self.bytes > self.budget:
+            _, oldest = self.clips.popitem(last=False)
+            self.bytes -= oldest.pcm.nbytes
+
+    def get(self, ids: list[str]) -> tuple[dict[str, Clip], tuple[str, ...]]:
+        """Give the clips that are here, and the ids of those that are not."""
+        here = {id: self.clips[id] for id in ids if id in self.clips}
+        for id in here:
+            self.clips.move_to_end(id)
+        return here, tuple(dict.fromkeys(id for id in ids if id not in here))

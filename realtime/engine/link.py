@@ -1,0 +1,180 @@
+"""One worker process: how it is started, spoken to, watched and ended.
+
+The worker holds the other end of a socket pair that nobody else has: there is no path on disk,
+and when either side dies the other sees the end of the stream.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import socket
+import sys
+from collections import deque
+from dataclasses import dataclass
+from pathlib import Path
+
+import structlog
+
+from realtime.engine import wire
+
+LAST_WORDS = 20
+"""Lines of the worker's log that are told when it dies while loading."""
+LINE = 16_384
+"""Bytes of one line of the worker's log; longer lines are cut in pieces."""
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerConfig:
+    """Which model to run, where, and how patiently."""
+
+    model: str
+    """A folder, or a hub id such as Qwen/Qwen2-Audio-7B-Instruct."""
+    device: str = "auto"
+    """auto, cpu, cuda or cuda:N."""
+    dtype: str = "auto"
+    """auto, float32, bfloat16 or float16."""
+    threads: int | None = None
+    """CPU threads of the model; None leaves it to torch."""
+    slots: int = 8
+    """Answers generated at once."""
+    queue: int = 64
+    """Answers that may wait beyond those."""
+    deaths: int = 3
+    """Deaths of the worker in a row, without a token between, that end an answer or loading."""
+    stall_after: float | None = 120.0
+    """Seconds without a sign of the model's loop until the worker is killed; None: never."""
+    backoff: float = 1.0
+    """Seconds before the second try to load; doubled for each further one."""
+
+    def __post_init__(self) -> None:
+        """Refuse numbers that make no worker."""
+        for name in ("slots", "deaths"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1")
+        if self.queue < 0 or self.backoff < 0:
+            raise ValueError("queue and backoff must not be negative")
+        if self.threads is not None and self.threads < 1:
+            raise ValueError("threads must be at least 1")
+        if self.stall_after is not None and self.stall_after <= 0:
+            raise ValueError("stall_after must be above 0")
+
+
+class Link:
+    """One worker process from birth to death, and the socket to it."""
+
+    def __init__(
+        self,
+        process: asyncio.subprocess.Process,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+    ) -> None:
+        self.process = process
+        self.reader = reader
+        self.writer = writer
+        self.known: dict[str, None] = {}
+        """Clips that it was sent, the oldest first."""
+        self.pong = asyncio.Event()
+        self.words: deque[str] = deque(maxlen=LAST_WORDS)
+
+    @classmethod
+    async def open(cls, config: WorkerConfig) -> Link:
+        """Start a worker that holds the other end of a new socket pair."""
+        ours, theirs = socket.socketpair()
+        with theirs:
+            # Its own session: Ctrl-C in a terminal is for the gateway alone.
+            process = await asyncio.create_subprocess_exec(
+                *command(config, theirs.fileno()),
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=asyncio.subprocess.STDOUT,
+                pass_fds=(theirs.fileno(),),
+                start_new_session=True,
+                env=os.environ | {"PYTHONPATH": import_path()},
+            )
+        reader, writer = await asyncio.open_unix_connection(sock=ours)
+        return cls(process, reader, writer)
+
+    def send(self, *messages: wire.ToWorker) -> None:
+        """Write messages, all or none of them."""
+        self.writer.write(b"".join([wire.frame(message) for message in messages]))
+
+    async def room(self) -> bool:
+        """Wait until the worker has read most of what was written; False when it is gone."""
+        with contextlib.suppress(ConnectionError):
+            await self.writer.drain()
+            return True
+        return False
+
+    async def receive(self) -> wire.FromWorker | None:
+        """Wait for the next message; None when the worker is gone."""
+        try:
+            (size,) = wire.LENGTH.unpack(await self.reader.readexactly(wire.LENGTH.size))
+            return wire.FROM_WORKER.decode(await self.reader.readexactly(size))
+        except (asyncio.IncompleteReadError, ConnectionError):
+            return None
+
+    async def forward_log(self) -> None:
+        """Pass on what the worker prints, line by line, until it is gone."""
+        assert self.process.stdout is not None
+        rest = b""
+        while data := await self.process.stdout.read(LINE):
+            *lines, rest = (rest + data).split(b"\n")
+            if len(rest) >= LINE:
+                lines, rest = [*lines, rest], b""
+            for line in lines:
+                self._forward(line)
+        self._forward(rest)
+
+    def _forward(self, line: bytes) -> None:
+        text = line.decode(errors="replace").rstrip()
+        if text:
+            self.words.append(text)
+            log.info("worker", pid=self.process.pid, line=text)
+
+    async def watch(self, patience: float) -> None:
+        """Kill the worker when its model's loop gives no sign for so many seconds."""
+        with contextlib.suppress(TimeoutError):
+            while True:
+                self.pong.clear()
+                self.send(wire.Ping())
+                async with asyncio.timeout(patience):
+                    await self.pong.wait()
+                await asyncio.sleep(patience / 4)
+        log.error("worker stalled", pid=self.process.pid, seconds=patience)
+        self.process.kill()
+
+    async def close(self) -> str:
+        """End the worker whatever it does, and tell how it ended."""
+        self.writer.close()
+        with contextlib.suppress(ProcessLookupError):
+            self.process.kill()
+        code = await self.process.wait()
+        with contextlib.suppress(ConnectionError):
+            await self.writer.wait_closed()
+        return f"killed by signal {-code}" if code < 0 else f"exit code {code}"
+
+
+def command(config: WorkerConfig, fd: int) -> list[str]:
+    """Give the command that starts a worker on an inherited socket."""
+    options = {
+        "fd": fd,
+        "model": config.model,
+        "device": config.device,
+        "dtype": config.dtype,
+        "threads": config.threads,
+        "slots": config.slots,
+        "queue": config.queue,
+    }
+    arguments = [f"--{name}={value}" for name, value in options.items() if value is not None]
+    # -P: a folder named like a library in the working directory must not be imported.
+    return [sys.executable, "-P", "-m", "realtime.engine.worker", *arguments]
+
+
+def import_path() -> str:
+    """Give the import path that lets a child import this very package."""
+    root = str(Path(__file__).parents[2])
+    return os.pathsep.join(filter(None, (root, os.environ.get("PYTHONPATH"))))

@@ -1,0 +1,295 @@
+"""An Engine over a worker process: starts it, watches it, starts it again when it dies.
+
+When it dies, every answer in flight is asked for again with what was received as its prefix, so
+that nothing is lost or repeated. No torch here: the gateway stays light and its event loop free.
+
+Bounds: at most `slots + queue` live answers, then Busy. What a consumer has not taken yet of one
+answer is kept as at most `PENDING` deltas; later ones are joined to the last, losing nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+import secrets
+from collections import deque
+from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
+from types import TracebackType
+from typing import Self
+
+import structlog
+
+from realtime.engine import wire
+from realtime.engine.api import Delta, Loading, ModelInfo, Request
+from realtime.engine.link import Link, WorkerConfig
+from realtime.errors import Busy, EngineError, ModelError, WorkerLost
+
+__all__ = ["WorkerConfig", "WorkerEngine"]
+
+PENDING = 64
+"""Deltas kept apart for a consumer that lags."""
+KNOWN_CLIPS = 4096
+"""Clip ids remembered as sent; a forgotten one is simply sent again."""
+
+log = structlog.get_logger(__name__)
+
+
+class Answer:
+    """One live answer: what was asked, what has come, what its consumer has not taken yet."""
+
+    def __init__(self, serial: int, request: Request) -> None:
+        self.serial = serial
+        self.request = request
+        self.clips = wire.clips_of(request)
+        self.received: list[int] = []
+        self.deaths = 0
+        """Deaths of the worker while at this answer, since the last token."""
+        self.asked = 0
+        """How often the present worker was asked; 0 means that it does not know of this answer."""
+        self.pending: deque[Delta] = deque()
+        self.error: Exception | None = None
+        self.over = False
+        """Nothing more will come: it finished or failed."""
+        self.news = asyncio.Event()
+
+    def rest(self) -> Request:
+        """Give the request for what has not come yet."""
+        return replace(self.request, prefix=(*self.request.prefix, *self.received))
+
+    def push(self, delta: Delta) -> None:
+        """Keep a delta for the consumer, joined to the last one when many wait."""
+        self.received.extend(delta.tokens)
+        self.deaths = 0 if delta.tokens else self.deaths
+        self.over = delta.finish is not None
+        if len(self.pending) >= PENDING:
+            last = self.pending.pop()
+            delta = replace(delta, tokens=last.tokens + delta.tokens, text=last.text + delta.text)
+        self.pending.append(delta)
+        self.news.set()
+
+    def fail(self, error: Exception) -> None:
+        """End with an error, which the consumer gets after what is pending."""
+        if not self.over:
+            self.error, self.over = error, True
+            self.news.set()
+
+    async def take(self) -> Delta:
+        """Give the next delta, or raise what ended the answer."""
+        while not self.pending:
+            if self.error:
+                raise self.error
+            self.news.clear()
+            await self.news.wait()
+        return self.pending.popleft()
+
+
+class WorkerEngine:
+    """An Engine whose model runs in a process of its own; use with `async with`."""
+
+    def __init__(
+        self, config: WorkerConfig, *, on_loading: Callable[[Loading], None] | None = None
+    ) -> None:
+        self.config = config
+        self.on_loading = on_loading
+        self.state: ModelInfo | Loading = Loading("starting", 0.0)
+        self.failure: Exception | None = None
+        """Why there will never be an answer (again)."""
+        self.live: dict[int, Answer] = {}
+        self.link: Link | None = None
+        """The worker, once it is ready."""
+        self.restarts = 0
+        self.serials = itertools.count(1)
+        self.news = asyncio.Event()
+        self.supervisor: asyncio.Task[None] | None = None
+
+    async def __aenter__(self) -> Self:
+        self.supervisor = asyncio.create_task(self._supervise(), name="worker supervisor")
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        assert self.supervisor is not None
+        self.supervisor.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await self.supervisor
+
+    def status(self) -> ModelInfo | Loading:
+        """Tell what is loaded, or how far loading (again) has come."""
+        return self.state
+
+    async def ready(self) -> ModelInfo:
+        """Wait until the model is loaded; raise ModelError when it never will be."""
+        while True:
+            if self.failure:
+                raise self.failure
+            if isinstance(self.state, ModelInfo):
+                return self.state
+            self.news.clear()
+            await self.news.wait()
+
+    async def generate(self, request: Request) -> AsyncIterator[Delta]:
+        """Stream the answer, across deaths of the worker; closing the iterator cancels it."""
+        answer = self._admit(request)
+        try:
+            if self.link:
+                await self._submit(answer, self.link)
+            while True:
+                delta = await answer.take()
+                yield delta
+                if delta.finish:
+                    return
+        finally:
+            del self.live[answer.serial]
+            if self.link and answer.asked and not answer.over:
+                self.link.send(wire.Cancel(answer.serial))
+
+    def _admit(self, request: Request) -> Answer:
+        """Take a request among the live ones, or raise why not."""
+        if self.failure:
+            raise self.failure
+        if len(self.live) >= self.config.slots + self.config.queue:
+            # Half of those before it will take about a second or two: only a hint.
+            raise Busy(f"{len(self.live)} answers are wanted already", retry_after=2.0)
+        if request.sampling.seed is None:
+            # So that an answer goes on as it would have when the worker dies half-way.
+            seed = secrets.randbits(63)
+            request = replace(request, sampling=replace(request.sampling, seed=seed))
+        answer = Answer(next(self.serials), request)
+        self.live[answer.serial] = answer
+        return answer
+
+    async def _submit(self, answer: Answer, link: Link) -> None:
+        """Ask the worker for an answer once it has room; a worker that is gone is not asked."""
+        if await link.room() and link is self.link and not answer.asked:
+            self._ask(answer, link)
+
+    def _ask(self, answer: Answer, link: Link) -> None:
+        """Ask the worker for (the rest of) an answer, with the clips that it does not know."""
+        new = [clip for id, clip in answer.clips.items() if id not in link.known]
+        try:
+            question = wire.ask(answer.serial, answer.rest())
+            link.send(*(wire.hear(clip) for clip in new), question)
+        except EngineError as error:
+            answer.fail(error)
+            return
+        answer.asked += 1
+        link.known |= dict.fromkeys(clip.id for clip in new)
+        while len(link.known) > KNOWN_CLIPS:
+            del link.known[next(iter(link.known))]
+
+    async def _supervise(self) -> None:
+        """Run one worker after the other until one says that the model cannot be loaded."""
+        failure: Exception = EngineError("the engine is closed")
+        try:
+            await self._run_workers()
+        except ModelError as error:
+            log.error("model cannot be loaded", reason=str(error))
+            failure = error
+            self._tell(Loading("failed", 0.0))
+        except Exception as error:
+            failure = EngineError(f"the engine broke: {error!r}")
+            raise
+        finally:
+            self.failure = failure
+            self.news.set()
+            for answer in self.live.values():
+                answer.fail(failure)
+
+    async def _run_workers(self) -> None:
+        """Start workers for ever; raise ModelError when loading is hopeless."""
+        hopeless = 0
+        while True:
+            self._tell(Loading("starting", 0.0))
+            link = await Link.open(self.config)
+            how, loaded = await self._run(link)
+            log.error("worker died", how=how, loaded=loaded, answers=len(self.live))
+            self.restarts += 1
+            self._bury()
+            hopeless = 0 if loaded else hopeless + 1
+            if hopeless >= self.config.deaths:
+                words = "\n".join(link.words)
+                raise ModelError(f"the worker died {hopeless} times while loading, {how}\n{words}")
+            if hopeless:
+                await asyncio.sleep(self.config.backoff * 2 ** (hopeless - 1))
+
+    async def _run(self, link: Link) -> tuple[str, bool]:
+        """Serve one worker until it is gone; tell how it ended and whether it ever was ready."""
+        tasks = [asyncio.create_task(link.forward_log())]
+        loaded = False
+        try:
+            while (message := await link.receive()) is not None:
+                if isinstance(message, wire.Ready):
+                    loaded = True
+                    if self.config.stall_after:
+                        tasks.append(asyncio.create_task(link.watch(self.config.stall_after)))
+                self._heard(message, link)
+        finally:
+            self.link = None
+            for task in tasks[1:]:
+                task.cancel()
+            how = await link.close()
+            # The log ends by itself, now that nobody writes it.
+            await asyncio.gather(*tasks, return_exceptions=True)
+        return how, loaded
+
+    def _heard(self, message: wire.FromWorker, link: Link) -> None:
+        """Act on one message of the worker; news of answers that nobody wants are dropped."""
+        match message:
+            case wire.Progress(loading):
+                self._tell(loading)
+            case wire.Ready(info):
+                self._ready(info, link)
+            case wire.Unloadable(reason):
+                raise ModelError(reason)
+            case wire.Pong():
+                link.pong.set()
+            case wire.Piece(serial, delta):
+                if answer := self.live.get(serial):
+                    answer.push(delta)
+            case wire.Failed(serial):
+                if answer := self.live.get(serial):
+                    answer.fail(wire.error_of(message))
+            case wire.Missing(serial, clips):
+                if answer := self.live.get(serial):
+                    self._resend(answer, clips, link)
+
+    def _tell(self, state: ModelInfo | Loading) -> None:
+        """Change the state and tell those who watch it."""
+        self.state = state
+        self.news.set()
+        if self.on_loading and isinstance(state, Loading):
+            self.on_loading(state)
+
+    def _ready(self, info: ModelInfo, link: Link) -> None:
+        """Ask the worker for everything that is wanted, the oldest first."""
+        log.info("model loaded", **{name: getattr(info, name) for name in info.__slots__})
+        self.link = link
+        for answer in self.live.values():
+            if not answer.over:
+                self._ask(answer, link)
+        self._tell(info)
+
+    def _resend(self, answer: Answer, clips: tuple[str, ...], link: Link) -> None:
+        """Send clips that the worker does not have any more, and ask again."""
+        if answer.asked > 2:
+            answer.fail(EngineError(f"the worker cannot hold the audio of this answer: {clips}"))
+            return
+        for clip in clips:
+            link.known.pop(clip, None)
+        self._ask(answer, link)
+
+    def _bury(self) -> None:
+        """Count a death of the worker against the answers that it was at."""
+        for answer in self.live.values():
+            if answer.asked and not answer.over:
+                answer.deaths += 1
+                if answer.deaths >= self.config.deaths:
+                    text = f"the worker died {answer.deaths} times at this answer"
+                    answer.fail(WorkerLost(text))
+            answer.asked = 0

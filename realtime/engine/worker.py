@@ -1,0 +1,139 @@
+"""The worker process: the model's loop in the main thread, a thread that receives beside it.
+
+Messages are acted on between two steps of the model, so a cancellation waits for at most the step
+that is running. The process ends as soon as the gateway's end of the socket closes: there are no
+orphans. Started by `engine.link`, with one end of a socket pair as file descriptor `--fd`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import queue
+import signal
+import socket
+import sys
+import threading
+from collections.abc import Iterator
+from typing import BinaryIO
+
+from realtime.engine import wire
+from realtime.engine.answering import Answering, Brain
+from realtime.engine.api import Loading, ModelInfo
+from realtime.engine.scheduler import SchedulerConfig
+from realtime.errors import ModelError
+
+INBOX = 64
+"""Messages received and not yet acted on; beyond that the gateway's writes wait."""
+
+
+class Gateway:
+    """The gateway as the worker sees it: an inbox that a thread fills, and a way to tell."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        self.connection = connection
+        self.inbox: queue.Queue[wire.ToWorker] = queue.Queue(INBOX)
+
+    def listen(self) -> None:
+        """Begin to receive. The thread ends with the process, and the process with the gateway."""
+        threading.Thread(target=self._receive, name="receive", daemon=True).start()
+
+    def send(self, message: wire.FromWorker) -> None:
+        """Send a message; without a gateway there is nothing left to do."""
+        try:
+            self.connection.sendall(wire.frame(message))
+        except OSError:
+            os._exit(0)
+
+    def take(self, *, wait: bool) -> Iterator[wire.ToWorker]:
+        """Give the messages that have come; with `wait`, at least one."""
+        if wait:
+            yield self.inbox.get()
+        for _ in range(self.inbox.qsize()):
+            yield self.inbox.get_nowait()
+
+    def _receive(self) -> None:
+        # Whatever the model is at: a worker without a gateway must not live on. Nothing is lost
+        # by ending at once, for nothing is kept on disk.
+        try:
+            with self.connection.makefile("rb") as stream:
+                for message in read(stream):
+                    self.inbox.put(message)
+        finally:
+            os._exit(0)
+
+
+def read(stream: BinaryIO) -> Iterator[wire.ToWorker]:
+    """Read messages until the stream ends."""
+    while len(head := stream.read(wire.LENGTH.size)) == wire.LENGTH.size:
+        (size,) = wire.LENGTH.unpack(head)
+        yield wire.TO_WORKER.decode(stream.read(size))
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Load the model and answer until the gateway is gone."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    options = parse(arguments)
+    gateway = Gateway(socket.socket(fileno=options.fd))
+    gateway.listen()
+    try:
+        brain, info = awake(options, gateway)
+    except ModelError as error:
+        gateway.send(wire.Unloadable(str(error)))
+        sys.exit(2)
+    gateway.send(wire.Ready(info))
+    answer(gateway, Answering(brain, SchedulerConfig(options.slots, options.queue), gateway.send))
+
+
+def answer(gateway: Gateway, answering: Answering) -> None:
+    """Alternate between messages and steps for ever; wait only when there is no step to run."""
+    busy = False
+    while True:
+        for message in gateway.take(wait=not busy):
+            answering.receive(message)
+        busy = answering.step()
+
+
+def awake(options: argparse.Namespace, gateway: Gateway) -> tuple[Brain, ModelInfo]:
+    """Load the model, telling the gateway how far it is."""
+
+    def progress(stage: str, fraction: float) -> None:
+        gateway.send(wire.Progress(Loading(stage, fraction)))
+
+    progress("libraries", 0.0)
+    # Importing torch takes seconds; the gateway has been told, and is being listened to.
+    import torch
+
+    from realtime.engine import model, prompt, runner
+    from realtime.engine.detokenise import Spelling
+
+    if options.threads:
+        torch.set_num_threads(options.threads)
+    loaded = model.load(
+        options.model, device=options.device, dtype=options.dtype, progress=progress
+    )
+    brain = Brain(
+        prompt.Prompts(loaded.processor, loaded.info.context),
+        runner.Runner(loaded),
+        Spelling(loaded.processor.tokenizer.backend_tokenizer),
+        loaded.ends,
+        loaded.info.context,
+    )
+    return brain, loaded.info
+
+
+def parse(arguments: list[str] | None) -> argparse.Namespace:
+    """Read the options that `engine.link` gives."""
+    parser = argparse.ArgumentParser(prog="python -m realtime.engine.worker", description=__doc__)
+    parser.add_argument("--fd", type=int, required=True, help="inherited socket to the gateway")
+    parser.add_argument("--model", required=True, help="folder or hub id")
+    parser.add_argument("--device", default="auto")
+    parser.add_argument("--dtype", default="auto")
+    parser.add_argument("--threads", type=int)
+    parser.add_argument("--slots", type=int, default=8)
+    parser.add_argument("--queue", type=int, default=64)
+    return parser.parse_args(arguments)
+
+
+if __name__ == "__main__":
+    main()
