@@ -26,6 +26,7 @@ BLOCK = 2**18  # samples of all channels decoded at a time
 STREAM_BYTES = 512 * 2**20  # the most that is read from a file that cannot seek
 UNKNOWN = 2**62  # as many frames or more: the header does not say how many
 PLACEHOLDER = 2**31 - 2**16  # a wav written to a pipe claims about 2 or 4 GiB
+MP3_FRAME = 1152  # samples; encoders miscount by less
 OGG_PAGE = 65_307  # the longest Ogg page (RFC 3533 section 6)
 
 Floats = npt.NDArray[np.float32]
@@ -61,9 +62,13 @@ def decode(file: BinaryIO, max_s: float) -> Pcm:
         raise AudioError("the file is empty (0 bytes)")
     try:
         with SoundFile(file) as sound:
-            check_header(sound, max_s)
+            total = check_header(sound, file, max_s)
             check_whole(sound, file, size)
-            return resample(blocks(sound, file, size, max_s), sound.samplerate)
+            samples = resample(blocks(sound, max_s, total), sound.samplerate)
+            # Without a length libsndfile takes an mp3 to be as long as its first frame suggests.
+            if sound.format == "MP3" and not total and size - file.tell() > max(2**14, size // 20):
+                raise AudioError("a variable-rate mp3 without a Xing header: convert it to wav")
+            return samples
     except soundfile.LibsndfileError as error:
         reason = error.error_string.strip().rstrip(".")
         raise AudioError(f"not a wav, flac, mp3 or ogg file that can be read: {reason}") from error
@@ -79,14 +84,29 @@ def seekable(file: BinaryIO) -> BinaryIO:
     return BytesIO(data)
 
 
-def check_header(sound: SoundFile, max_s: float) -> None:
-    """Refuse what the header alone rules out."""
+def check_header(sound: SoundFile, file: BinaryIO, max_s: float) -> int | None:
+    """Refuse what the header alone rules out; return the frames it promises, if it does."""
     if sound.format not in FORMATS:
         raise AudioError(f"{sound.format} is not one of wav, flac, mp3 and ogg")
     if sound.samplerate not in RATES:
         raise AudioError(f"a rate of {sound.samplerate} Hz is not one of speech")
-    if sound.frames < UNKNOWN:
-        check_duration(sound.frames / sound.samplerate, max_s)
+    if sound.frames >= UNKNOWN or (sound.format == "MP3" and not tells_length(file)):
+        return None
+    check_duration(sound.frames / sound.samplerate, max_s)
+    return int(sound.frames)
+
+
+def tells_length(mp3: BinaryIO) -> bool:
+    """Tell whether the first frame of an mp3 is one that counts the others."""
+    here = mp3.tell()
+    mp3.seek(0)
+    head = mp3.read(10)
+    if head[:3] == b"ID3":  # ID3v2 section 3.1: a size of four times 7 bits
+        mp3.seek(10 + sum((byte & 0x7F) << 7 * (3 - i) for i, byte in enumerate(head[6:10])))
+        head = b""
+    head += mp3.read(64)
+    mp3.seek(here)
+    return any(mark in head for mark in (b"Xing", b"Info", b"VBRI"))
 
 
 def check_duration(seconds: float, max_s: float) -> None:
@@ -120,7 +140,7 @@ def ends_ogg(tail: bytes) -> bool:
     return len(lacing) == page[26] and len(page) >= 27 + page[26] + sum(lacing)
 
 
-def blocks(sound: SoundFile, file: BinaryIO, size: int, max_s: float) -> Iterator[Floats]:
+def blocks(sound: SoundFile, max_s: float, total: int | None) -> Iterator[Floats]:
     """Decode block after block, mixed down to mono; full scale is +-1."""
     frames = 0
     while (block := sound.read(BLOCK // sound.channels, "float32", always_2d=True)).size:
@@ -130,13 +150,8 @@ def blocks(sound: SoundFile, file: BinaryIO, size: int, max_s: float) -> Iterato
         frames += len(block)
         check_duration(frames / sound.samplerate, max_s)
         yield block.mean(axis=1, dtype=np.float32)
-    if frames < sound.frames < UNKNOWN and sound.format in ("MP3", "FLAC"):
-        missing = sound.frames - frames
-        # Without a Xing header an mp3 decoder can only guess the length from the first frame.
-        if missing > max(2 * 1152, sound.frames // 100):
-            raise AudioError(f"the file is cut off: {frames} of {sound.frames} samples are left")
-    if sound.format == "MP3" and size - file.tell() > max(2**14, size // 20):
-        raise AudioError("a variable-rate mp3 without a Xing header: convert it to wav first")
+    if total and frames < total - MP3_FRAME:
+        raise AudioError(f"the file is cut off: {frames} of {total} samples are left")
 
 
 def resample(blocks: Iterator[Floats], rate: int) -> Pcm:

@@ -7,6 +7,7 @@ import struct
 from io import BytesIO
 from pathlib import Path
 
+import av
 import numpy as np
 import numpy.typing as npt
 import pytest
@@ -280,3 +281,48 @@ def test_damaged_bytes_are_audio_or_an_audio_error(kind: str, subtype: str, data
 def test_random_bytes_are_an_audio_error(data: bytes):
     with pytest.raises(AudioError):
         read(data)
+
+
+# --- mp3 without a header that tells the length
+
+
+VARIABLE = {"q": "4", "flags": "+qscale", "global_quality": "472"}
+
+
+def mp3_without_length(levels: list[float], **options: str) -> bytes:
+    """Encode 20 s of noise at changing levels with ffmpeg's mp3 writer, no Xing frame."""
+    rng = np.random.default_rng(5)
+    swell = np.repeat(levels, 20 * 44_100 // len(levels))
+    samples = (swell * rng.uniform(-1, 1, swell.size) * 32767).astype(np.int16)
+    file = BytesIO()
+    with av.open(file, "w", format="mp3", options={"write_xing": "0"}) as container:
+        stream = container.add_stream("libmp3lame", rate=44_100, layout="mono", options=options)
+        frame = av.AudioFrame.from_ndarray(samples[None], format="s16p", layout="mono")
+        frame.sample_rate = 44_100
+        for packet in [*stream.encode(frame), *stream.encode(None)]:
+            container.mux(packet)
+    return file.getvalue()
+
+
+def test_a_constant_rate_mp3_without_length_is_read_whole():
+    samples = read(mp3_without_length([0.0, 0.3], b="64k"))
+    assert abs(samples.size - 20 * 16_000) < 2_000
+
+
+def test_a_variable_rate_mp3_without_length_is_read_whole_where_it_can_be():
+    samples = read(mp3_without_length([0.0, 0.01, 0.3, 0.3], **VARIABLE))
+    assert abs(samples.size - 20 * 16_000) < 2_000
+
+
+def test_a_variable_rate_mp3_without_length_is_never_cut_in_silence():
+    """Its loud first frame makes libsndfile stop long before the end."""
+    with pytest.raises(AudioError, match="convert it to wav"):
+        read(mp3_without_length([0.3, 0.01, 0.0, 0.0], **VARIABLE))
+
+
+def test_an_mp3_with_tags_in_front_is_read_and_missed_when_cut_off():
+    plain = encoded(tone(44_100, 4.0), 44_100, "MP3", "MPEG_LAYER_III")
+    tags = b"ID3\x04\x00\x00\x00\x00\x02\x00" + bytes(256)
+    assert abs(read(tags + plain).size - 64_000) < 10
+    with pytest.raises(AudioError, match="cut off"):
+        read((tags + plain)[: len(plain) // 2])
