@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 from realtime.engine.scheduler import Decode, Prefill, Scheduler, SchedulerConfig, Step
 from realtime.errors import Busy
 
-
 EVENTS = ("add", "low", "cancel", "step", "end")
 
 

@@ -1,0 +1,115 @@
+"""Tokens are chosen as transformers' processors choose, and repeatably at any position."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+import torch
+from transformers import (
+    RepetitionPenaltyLogitsProcessor,
+    TemperatureLogitsWarper,
+    TopKLogitsWarper,
+    TopPLogitsWarper,
+)
+
+from realtime.engine.api import Sampling
+from realtime.engine.sampling import Choice, choose, decide, penalise, survivors, uniform
+from realtime.errors import EngineError
+
+VOCABULARY = 2000
+DEFAULT = Choice(temperature=0.7, top_k=20, top_p=0.5, repetition_penalty=1.1, seed=0)
+
+
+def scores(seed: int, dtype=torch.float32):
+    generator = torch.Generator().manual_seed(seed)
+    logits = (torch.randn(VOCABULARY, generator=generator) * 4).to(dtype)
+    ids = torch.randint(0, VOCABULARY, (300,), generator=generator)
+    return logits, ids
+
+
+def stock(logits, ids, choice: Choice):
+    """The distribution [V] that generate() samples from."""
+    processors = [
+        RepetitionPenaltyLogitsProcessor(choice.repetition_penalty),
+        TemperatureLogitsWarper(choice.temperature),
+    ]
+    if choice.top_k:
+        processors.append(TopKLogitsWarper(choice.top_k))
+    if choice.top_p < 1.0:
+        processors.append(TopPLogitsWarper(choice.top_p))
+    result = logits.float()[None]
+    for processor in processors:
+        result = processor(ids[None], result)
+    return result[0].softmax(-1)
+
+
+def own(logits, ids, choice: Choice):
+    seen = torch.zeros(VOCABULARY, dtype=torch.bool)
+    seen[ids] = True
+    penalised = penalise(logits.float(), seen, choice.repetition_penalty)
+    left, tokens = survivors(penalised / choice.temperature, choice)
+    return torch.zeros(VOCABULARY).scatter(0, tokens, left.softmax(-1))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
+@pytest.mark.parametrize("top_p", [0.01, 0.5, 0.9, 1.0])
+@pytest.mark.parametrize("top_k", [0, 1, 20, VOCABULARY, 10 * VOCABULARY])
+@pytest.mark.parametrize(("penalty", "temperature"), [(1.0, 1.0), (1.1, 0.7), (0.8, 3.0)])
+def test_the_distribution_is_that_of_transformers(dtype, top_p, top_k, penalty, temperature):
+    choice = Choice(temperature, top_k, top_p, penalty, seed=0)
+    for seed in range(5):
+        logits, ids = scores(seed, dtype)
+        expected, got = stock(logits, ids, choice), own(logits, ids, choice)
+        if dtype == torch.bfloat16:
+            # Many scores are equal; which of them top-p cuts is left to an unstable sort there.
+            expected, got = expected.sort().values, got.sort().values
+        assert torch.equal(expected > 0, got > 0)
+        torch.testing.assert_close(got, expected, atol=1e-6, rtol=1e-5)
+
+
+@pytest.mark.parametrize("penalty", [1.0, 1.3])
+def test_greedy_takes_the_likeliest_after_the_penalty(penalty):
+    logits, ids = scores(7)
+    seen = torch.zeros(VOCABULARY, dtype=torch.bool)
+    seen[ids] = True
+    seen[logits.argmax()] = True
+    expected = RepetitionPenaltyLogitsProcessor(penalty)(seen.nonzero().T, logits[None]).argmax()
+    assert choose(logits, seen, Choice(0.0, 20, 0.5, penalty, 0), position=0) == int(expected)
+
+
+def test_sampled_tokens_follow_the_distribution():
+    logits, ids = scores(3)
+    choice = Choice(2.0, 8, 1.0, 1.0, seed=11)
+    seen = torch.zeros(VOCABULARY, dtype=torch.bool)
+    expected = stock(logits, ids, choice)
+    count = 4000
+    drawn = Counter(choose(logits, seen, choice, position) for position in range(count))
+    assert set(drawn) <= set(expected.nonzero()[:, 0].tolist())
+    for token, times in drawn.items():
+        p = float(expected[token])
+        # Five standard deviations; the seed is fixed, so this never flickers.
+        assert abs(times / count - p) < 5 * (p * (1 - p) / count) ** 0.5
+
+
+def test_the_same_seed_and_position_give_the_same_number_and_others_do_not():
+    numbers = [uniform(seed, position) for seed in range(30) for position in range(30)]
+    assert numbers == [uniform(seed, position) for seed in range(30) for position in range(30)]
+    assert len(set(numbers)) == 900
+    assert all(0.0 <= number < 1.0 for number in numbers)
+    assert abs(sum(numbers) / 900 - 0.5) < 0.05
+    assert uniform(2**63 - 1, 8192) != uniform(2**63 - 2, 8192)
+
+
+def test_what_is_left_open_is_as_the_checkpoint_says():
+    assert decide(Sampling(), DEFAULT) == DEFAULT
+    wanted = Sampling(temperature=0.0, top_k=0, top_p=1.0, repetition_penalty=1.0, seed=5)
+    assert decide(wanted, DEFAULT) == Choice(0.0, 0, 1.0, 1.0, 5)
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
+def test_scores_that_are_not_finite_fail_the_answer(bad):
+    logits, _ = scores(0)
+    logits[5] = bad
+    with pytest.raises(EngineError, match="not finite"):
+        choose(logits, torch.zeros(VOCABULARY, dtype=torch.bool), DEFAULT, 0)
