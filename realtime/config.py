@@ -19,9 +19,6 @@ import msgspec
 from realtime.audio.endpoint import EndpointConfig
 from realtime.engine.link import WorkerConfig
 from realtime.errors import ConfigError
-from realtime.gateway.admission import AdmissionConfig
-from realtime.gateway.connection import ConnectionConfig
-from realtime.gateway.server import ServerConfig
 from realtime.session import SessionConfig
 
 DEMO_MODEL = Path(__file__).parent / "demo_model"
@@ -29,6 +26,83 @@ PREFIX = "REALTIME_"
 
 Key = tuple[str, ...]
 """Where a setting stands: ("server", "port")."""
+
+
+@dataclass(frozen=True, slots=True)
+class ServerConfig:
+    """Where to listen, and how to stop; seconds."""
+
+    host: str = "127.0.0.1"
+    port: int = 8765
+    """0 takes any free port."""
+    drain_s: float = 30.0
+    """How long answers under way may take when the server goes away."""
+    ping_interval_s: float = 20.0
+    """Between WebSocket pings; a peer that does not answer one for as long is dropped."""
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    log_json: bool = False
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be listened on; raise ValueError naming the field."""
+        if not 0 <= self.port <= 65_535:
+            raise ValueError(f"port must be 0 to 65535, not {self.port!r}")
+        if not 0 <= self.drain_s <= 3_600:
+            raise ValueError(f"drain_s must be 0 to 3600, not {self.drain_s!r}")
+        if not 0 < self.ping_interval_s <= 3_600:
+            raise ValueError(f"ping_interval_s must be 0 to 3600, not {self.ping_interval_s!r}")
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionConfig:
+    """What a connection may hold, and how long it waits; seconds and bytes."""
+
+    outbox_messages: int = 1_024
+    outbox_bytes: int = 2 << 20
+    idle_s: float = 120.0
+    """Without a message for so long, the peer is asked whether it is there."""
+    idle_grace_s: float = 30.0
+    """How long it may take to show that it is."""
+    flush_s: float = 5.0
+    """How long a connection that ends may take to send what it has for the peer."""
+
+    def __post_init__(self) -> None:
+        """Refuse bounds that mean nothing; raise ValueError naming the field."""
+        for name, most in (("outbox_messages", 1 << 20), ("outbox_bytes", 1 << 30)):
+            if not 1 <= getattr(self, name) <= most:
+                raise ValueError(f"{name} must be 1 to {most}, not {getattr(self, name)!r}")
+        for name in ("idle_s", "idle_grace_s", "flush_s"):
+            if not 0 < getattr(self, name) <= 86_400:
+                raise ValueError(f"{name} must be above 0, at most 86400")
+
+
+@dataclass(frozen=True, slots=True)
+class AdmissionConfig:
+    """How many peers may be in, and how many conversations are kept for those who left."""
+
+    sessions: int = 200
+    parked: int = 1_000
+    """Conversations without a connection; the one that was left longest ago goes first."""
+    parked_bytes: int = 512 << 20
+    """Of audio in those conversations; a full one has about 8 MB."""
+    parked_s: float = 600.0
+    """Seconds until a conversation without a connection is forgotten."""
+    retry_after_s: float = 5.0
+    """What a peer that finds no room is told to wait."""
+
+    def __post_init__(self) -> None:
+        """Refuse limits that mean nothing; raise ValueError naming the field."""
+        if not 1 <= self.sessions <= 100_000:
+            raise ValueError(f"sessions must be 1 to 100000, not {self.sessions!r}")
+        if not 0 <= self.parked <= 1_000_000:
+            raise ValueError(f"parked must be 0 to 1000000, not {self.parked!r}")
+        if self.parked_bytes < 0:
+            raise ValueError(f"parked_bytes must be 0 or more, not {self.parked_bytes!r}")
+        if not 0 <= self.parked_s <= 604_800:
+            raise ValueError(f"parked_s must be 0 to 604800 (a week), not {self.parked_s!r}")
+        if not 0 < self.retry_after_s <= 3_600:
+            raise ValueError(
+                f"retry_after_s must be above 0, at most 3600, not {self.retry_after_s!r}"
+            )
 
 
 @dataclass(frozen=True, slots=True)

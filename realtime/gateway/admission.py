@@ -13,39 +13,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
+from realtime.config import AdmissionConfig
 from realtime.conversation import Conversation
 from realtime.engine.api import Clip, Loading, ModelInfo, UserTurn
 from realtime.errors import Busy
-
-
-@dataclass(frozen=True, slots=True)
-class AdmissionConfig:
-    """How many peers may be in, and how many conversations are kept for those who left."""
-
-    sessions: int = 200
-    parked: int = 1_000
-    """Conversations without a connection; the one that was left longest ago goes first."""
-    parked_bytes: int = 512 << 20
-    """Of audio in those conversations; a full one has about 8 MB."""
-    parked_s: float = 600.0
-    """Seconds until a conversation without a connection is forgotten."""
-    retry_after_s: float = 5.0
-    """What a peer that finds no room is told to wait."""
-
-    def __post_init__(self) -> None:
-        """Refuse limits that mean nothing; raise ValueError naming the field."""
-        if not 1 <= self.sessions <= 100_000:
-            raise ValueError(f"sessions must be 1 to 100000, not {self.sessions!r}")
-        if not 0 <= self.parked <= 1_000_000:
-            raise ValueError(f"parked must be 0 to 1000000, not {self.parked!r}")
-        if self.parked_bytes < 0:
-            raise ValueError(f"parked_bytes must be 0 or more, not {self.parked_bytes!r}")
-        if not 0 <= self.parked_s <= 604_800:
-            raise ValueError(f"parked_s must be 0 to 604800 (a week), not {self.parked_s!r}")
-        if not 0 < self.retry_after_s <= 3_600:
-            raise ValueError(
-                f"retry_after_s must be above 0, at most 3600, not {self.retry_after_s!r}"
-            )
 
 
 class Holder(Protocol):

@@ -15,12 +15,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Iterable
 from contextlib import aclosing
-from dataclasses import dataclass
 from typing import Protocol, assert_never, cast
 
 import structlog
 
 from realtime.audio.pcm import SAMPLE_RATE
+from realtime.config import ConnectionConfig
 from realtime.engine.api import Delta, Engine, Request
 from realtime.errors import BadMessage, Busy, EngineError, RealtimeError, SlowPeer
 from realtime.events import (
@@ -45,29 +45,6 @@ LARGE = 64 << 10  # bytes; a longer message is worked off in pieces, others get 
 INTERNAL = "Something went wrong on our side; it has been logged."
 
 log = structlog.get_logger()
-
-
-@dataclass(frozen=True, slots=True)
-class ConnectionConfig:
-    """What a connection may hold, and how long it waits; seconds and bytes."""
-
-    outbox_messages: int = 1_024
-    outbox_bytes: int = 2 << 20
-    idle_s: float = 120.0
-    """Without a message for so long, the peer is asked whether it is there."""
-    idle_grace_s: float = 30.0
-    """How long it may take to show that it is."""
-    flush_s: float = 5.0
-    """How long a connection that ends may take to send what it has for the peer."""
-
-    def __post_init__(self) -> None:
-        """Refuse bounds that mean nothing; raise ValueError naming the field."""
-        for name, most in (("outbox_messages", 1 << 20), ("outbox_bytes", 1 << 30)):
-            if not 1 <= getattr(self, name) <= most:
-                raise ValueError(f"{name} must be 1 to {most}, not {getattr(self, name)!r}")
-        for name in ("idle_s", "idle_grace_s", "flush_s"):
-            if not 0 < getattr(self, name) <= 86_400:
-                raise ValueError(f"{name} must be above 0, at most 86400")
 
 
 class Transport(Protocol):

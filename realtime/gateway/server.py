@@ -12,12 +12,11 @@ import errno
 import signal
 import socket
 from collections.abc import Generator
-from dataclasses import dataclass
-from typing import Literal
 
 import uvicorn
 from starlette.applications import Starlette
 
+from realtime.config import ServerConfig
 from realtime.errors import ConfigError
 from realtime.gateway.websocket import PeerProtocol
 
@@ -25,30 +24,6 @@ MAX_MESSAGE = 1 << 20  # bytes; longer ones are closed with 1009
 SEND_BUFFER = 256 << 10
 """Bytes that the kernel may hold for one peer. Left alone it grows to megabytes, and a peer that
 does not read would be found out, and text that a barge-in makes void recalled, that much later."""
-
-
-@dataclass(frozen=True, slots=True)
-class ServerConfig:
-    """Where to listen, and how to stop; seconds."""
-
-    host: str = "127.0.0.1"
-    port: int = 8765
-    """0 takes any free port."""
-    drain_s: float = 30.0
-    """How long answers under way may take when the server goes away."""
-    ping_interval_s: float = 20.0
-    """Between WebSocket pings; a peer that does not answer one for as long is dropped."""
-    log_level: Literal["debug", "info", "warning", "error"] = "info"
-    log_json: bool = False
-
-    def __post_init__(self) -> None:
-        """Refuse what cannot be listened on; raise ValueError naming the field."""
-        if not 0 <= self.port <= 65_535:
-            raise ValueError(f"port must be 0 to 65535, not {self.port!r}")
-        if not 0 <= self.drain_s <= 3_600:
-            raise ValueError(f"drain_s must be 0 to 3600, not {self.drain_s!r}")
-        if not 0 < self.ping_interval_s <= 3_600:
-            raise ValueError(f"ping_interval_s must be 0 to 3600, not {self.ping_interval_s!r}")
 
 
 class Server(uvicorn.Server):

@@ -1,0 +1,79 @@
+"""The outbox: order, bounds, and what a full one does."""
+
+from __future__ import annotations
+
+import asyncio
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from realtime.gateway.outbox import Outbox
+
+
+async def drained(outbox: Outbox) -> list[bytes | str]:
+    outbox.end()
+    return [m async for m in aiter_until_none(outbox)]
+
+
+async def aiter_until_none(outbox: Outbox):
+    while (message := await outbox.get()) is not None:
+        yield message
+
+
+async def test_messages_come_in_order_and_then_the_end():
+    outbox = Outbox(messages=3, size=100)
+    for message in ("a", b"b", "c"):
+        outbox.put(message)
+    assert await drained(outbox) == ["a", b"b", "c"]
+    assert not outbox.overflowed
+
+
+async def test_a_reader_that_waits_is_woken():
+    outbox = Outbox(messages=3, size=100)
+    waiting = asyncio.create_task(outbox.get())
+    await asyncio.sleep(0)
+    outbox.put("a")
+    assert await waiting == "a"
+    waiting = asyncio.create_task(outbox.get())
+    await asyncio.sleep(0)
+    outbox.end()
+    assert await waiting is None
+
+
+async def test_after_an_overflow_nothing_more_is_taken():
+    outbox = Outbox(messages=2, size=100)
+    for message in ("a", "b", "c"):
+        outbox.put(message)
+    assert outbox.overflowed
+    assert await outbox.get() == "a"
+    outbox.put("d")
+    assert await drained(outbox) == ["b"]
+
+
+async def test_bytes_are_counted_as_they_go_over_the_wire():
+    outbox = Outbox(messages=10, size=6)
+    outbox.put("日本")
+    assert not outbox.overflowed
+    outbox.put("x")
+    assert outbox.overflowed
+
+
+@given(st.lists(st.text(max_size=5) | st.none(), max_size=40))
+def test_the_bounds_hold_in_any_order_of_puts_and_gets(steps):
+    async def play() -> None:
+        outbox = Outbox(messages=4, size=12)
+        put: list[str] = []
+        got: list[bytes | str | None] = []
+        for step in steps:
+            if step is None and outbox.waiting:
+                got.append(await outbox.get())
+            elif step is not None:
+                outbox.put(step)
+                put.append(step)
+            assert len(outbox.waiting) <= 4
+            assert outbox.bytes == sum(len(m.encode()) for m, _ in outbox.waiting) <= 12
+        got += await drained(outbox)
+        assert got == put[: len(got)]
+        assert outbox.overflowed == (len(got) < len(put))
+
+    asyncio.run(play())
