@@ -1,7 +1,6 @@
 """The command line: `realtime serve`, `realtime ask`.
 
-It turns options into settings, errors into one clear sentence and an exit code, and nothing else.
-Heavy imports wait inside the commands, so that `--help` answers at once.
+Each command is in a module of its own; heavy imports wait inside them, so that `--help` is quick.
 """
 
 from __future__ import annotations
@@ -11,6 +10,9 @@ from typing import Annotated
 
 import typer
 
+from realtime.ask.command import ask
+from realtime.serve import serve
+
 app = typer.Typer(
     name="realtime",
     help="A real-time voice assistant around Qwen2-Audio: it hears you and answers as it thinks.",
@@ -19,6 +21,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+app.command()(ask)
+app.command()(serve)
 
 
 def show_version(wanted: bool) -> None:
@@ -39,9 +43,3 @@ def main(
     ] = False,
 ) -> None:
     """Take the options that stand before a command."""
-
-
-@app.command()
-def serve() -> None:
-    """Serve the assistant on one port."""
-    raise typer.Exit(code=1)

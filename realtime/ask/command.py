@@ -1,0 +1,123 @@
+"""The options of `realtime ask`, and what they come to as an exit code.
+
+0 answered, 1 an answer failed, 2 the input cannot be used, 130 interrupted. Everything that can be
+wrong with the input is found before a server is asked or started.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Annotated, NoReturn
+
+import typer
+
+from realtime.errors import AudioError, ConfigError, ModelError, RealtimeError
+
+ANSWERED, FAILED, UNUSABLE, INTERRUPTED, TERMINATED = 0, 1, 2, 130, 143
+
+
+def ask(
+    audio: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="AUDIO...",
+            help="wav, flac, mp3 or ogg: paths or http(s) addresses. "
+            "Several are the turns of one conversation.",
+        ),
+    ] = None,
+    text: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--text",
+            "-t",
+            metavar="INSTRUCTION",
+            help="A written instruction for each recording (audio analysis), or, without "
+            "recordings, the question itself. Give it once, or once for each recording.",
+        ),
+    ] = None,
+    instruction: Annotated[
+        str,
+        typer.Option(metavar="STANDING", help="A standing instruction for every turn."),
+    ] = "",
+    url: Annotated[
+        str | None,
+        typer.Option(
+            metavar="WS",
+            help="The server to ask, such as ws://127.0.0.1:8765. "
+            "Without it, one is started here for these questions alone.",
+        ),
+    ] = None,
+    model: Annotated[
+        str | None,
+        typer.Option(
+            metavar="PATH_OR_HUB_ID", help="The model of the server that is started here."
+        ),
+    ] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print a line of JSON for each turn.")
+    ] = False,
+    speed: Annotated[
+        float,
+        typer.Option(metavar="X", help="Send the recordings at X times real time, 0.1 to 1000."),
+    ] = 1.0,
+    timeout: Annotated[
+        float,
+        typer.Option(metavar="SECONDS", help="Give up when the server says nothing for so long."),
+    ] = 120.0,
+) -> None:
+    """Ask recorded or written questions; watch the answers come.
+
+    The recordings are streamed as a microphone would. What is going on, partial answers and
+    latencies go to stderr; the answer of each turn is one line on stdout.
+
+    [bold]Examples[/bold]
+
+    Ask a spoken question:
+
+        realtime ask question.wav
+
+    A conversation of two turns:
+
+        realtime ask my_name_is_anna.wav what_is_my_name.wav
+
+    Ask about a sound:
+
+        realtime ask siren.flac --text "What's that sound?"
+
+    Without a microphone:
+
+        realtime ask --text "what is two plus three"
+
+    Ask a running server, for a program to read:
+
+        realtime ask question.mp3 --url ws://127.0.0.1:8765 --json
+
+    [bold]Exit codes[/bold]: 0 answered, 1 an answer failed, 2 the input cannot be used.
+    """
+    from rich.console import Console
+
+    from client.errors import Refused, ServerUnreachable, VoiceError
+    from realtime.ask.asking import Order, run
+    from realtime.ask.questions import check, gather
+
+    console = Console(stderr=True, highlight=False)
+    try:
+        check(url=url, model=model, speed=speed, patience=timeout, instruction=instruction)
+        questions = tuple(gather(audio or [], text or [], console))
+        order = Order(questions, instruction, bool(text), speed, timeout, as_json)
+        answered = asyncio.run(run(order, url, model, console))
+    except KeyboardInterrupt:
+        fail("interrupted", INTERRUPTED)
+    except asyncio.CancelledError:
+        fail("terminated", TERMINATED)
+    except (AudioError, ConfigError, ModelError, ServerUnreachable, Refused) as error:
+        fail(str(error), UNUSABLE)
+    except (VoiceError, RealtimeError) as error:
+        fail(str(error), FAILED)
+    raise typer.Exit(ANSWERED if answered else FAILED)
+
+
+def fail(message: str, code: int) -> NoReturn:
+    """Say in one sentence why nothing more comes, and leave."""
+    typer.echo(f"realtime ask: {message}", err=True)
+    raise typer.Exit(code) from None
