@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+import threading
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any
@@ -194,3 +195,25 @@ async def serving(fake: FakePcmServer) -> AsyncIterator[FakePcmServer]:
         port = next(iter(server.sockets)).getsockname()[1]
         fake.url = f"ws://127.0.0.1:{port}"
         yield fake
+
+
+@contextmanager
+def serving_in_thread(fake: FakePcmServer) -> Iterator[FakePcmServer]:
+    """Serve the fake in a thread of its own, for tests whose subject runs an event loop itself."""
+    begun, ended = threading.Event(), asyncio.Event()
+    loops: list[asyncio.AbstractEventLoop] = []
+
+    async def main() -> None:
+        loops.append(asyncio.get_running_loop())
+        async with serving(fake):
+            begun.set()
+            await ended.wait()
+
+    thread = threading.Thread(target=asyncio.run, args=(main(),))
+    thread.start()
+    try:
+        assert begun.wait(10)
+        yield fake
+    finally:
+        loops[0].call_soon_threadsafe(ended.set)
+        thread.join()
