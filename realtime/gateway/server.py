@@ -73,9 +73,9 @@ def refusal(host: str, port: int, error: OSError) -> str:
             return f"Port {port} on {host} cannot be listened on: {error.strerror}."
 
 
-async def serve(app: Starlette, listening: socket.socket, config: ServerConfig) -> None:
-    """Serve what `create_app` made until a signal, drain, return; the second signal cancels."""
-    server = Server(
+def web_server(app: Starlette, config: ServerConfig) -> Server:
+    """Make the server of an application; it runs by `serve(sockets=[...])`."""
+    return Server(
         uvicorn.Config(
             app,
             http="httptools",
@@ -93,6 +93,11 @@ async def serve(app: Starlette, listening: socket.socket, config: ServerConfig) 
             timeout_graceful_shutdown=2,
         )
     )
+
+
+async def serve(app: Starlette, listening: socket.socket, config: ServerConfig) -> None:
+    """Serve what `create_app` made until a signal, drain, return; the second signal cancels."""
+    server = web_server(app, config)
     async with asyncio.TaskGroup() as group:
         serving = group.create_task(server.serve(sockets=[listening]))
         with stop_signals(serving) as asked:

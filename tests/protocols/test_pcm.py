@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -36,7 +38,7 @@ def sound(codec: PcmCodec, *messages: bytes) -> np.ndarray:
 def cut(data: bytes, at: list[int]) -> list[bytes]:
     """Cut data at these places."""
     places = [0, *sorted(place % (len(data) + 1) for place in at), len(data)]
-    return [data[a:b] for a, b in zip(places, places[1:], strict=False)]
+    return [data[a:b] for a, b in pairwise(places)]
 
 
 # ---- what the client says -----------------------------------------------------------------------
@@ -97,8 +99,21 @@ def test_an_object_that_is_no_message_is_refused_and_nothing_more(message):
 
 @pytest.mark.parametrize(
     "text",
-    ["", "hello", "[]", "null", "5", '"ping"', '{"type":"ping"', "{'type':'ping'}"]
-    + ['{"type":"ping"}x', "[" * 100_000, '{"a":' * 100_000, "\x00", "RIFF"],
+    [
+        "",
+        "hello",
+        "RIFF",
+        "\x00",
+        "[]",
+        "null",
+        "5",
+        '"ping"',
+        '{"type":"ping"',
+        "{'type':'ping'}",
+        '{"type":"ping"}x',
+        "[" * 100_000,
+        '{"a":' * 100_000,
+    ],
 )
 def test_text_that_is_no_json_object_is_text_where_audio_is_due(text):
     with pytest.raises(WrongType) as error:
@@ -119,10 +134,8 @@ def test_a_message_over_a_mebibyte_is_too_much(message):
 
 @given(st.text() | st.text(alphabet='{}[]":,typetextpingplayed0123456789.eE+-\\u', max_size=60))
 def test_any_text_is_understood_or_refused_as_the_peers_fault(text):
-    try:
-        decode(text)
-    except (BadMessage, ProtocolError) as error:
-        assert str(error)
+    with contextlib.suppress(BadMessage, ProtocolError):
+        assert len(decode(text)) == 1
 
 
 json_values = st.recursive(
@@ -136,11 +149,8 @@ fields = st.sampled_from(["text", "turn", "chars", "extra"])
 
 @given(types, st.dictionaries(fields, json_values))
 def test_any_object_is_understood_or_refused_and_never_ends_the_stream(type, rest):
-    try:
+    with contextlib.suppress(BadMessage):
         (event,) = decode({"type": type, **rest})
-    except BadMessage as error:
-        assert str(error)
-    else:
         assert not isinstance(event, events.AudioReceived)
 
 

@@ -1,0 +1,197 @@
+"""The command `realtime serve`: options become settings, loading becomes a bar, errors a sentence.
+
+Exit codes: 0 stopped by a signal, 1 the model cannot be loaded, 2 a setting cannot be used,
+130 stopped by a second signal.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, NoReturn
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from realtime.config import Settings
+    from realtime.engine.api import Loading, ModelInfo
+    from realtime.engine.process import WorkerEngine
+
+STOPPED_TWICE = 130
+
+
+def serve(
+    host: Annotated[
+        str | None, typer.Option(help="Address to listen on; 0.0.0.0 is every one; else 127.0.0.1.")
+    ] = None,
+    port: Annotated[
+        int | None, typer.Option(help="Port to listen on; 0 takes any free one; else 8765.")
+    ] = None,
+    model: Annotated[
+        str | None,
+        typer.Option(
+            metavar="PATH_OR_HUB_ID",
+            help="A Qwen2-Audio checkpoint; else the bundled demonstration.",
+        ),
+    ] = None,
+    device: Annotated[str | None, typer.Option(help="auto, cpu, cuda or cuda:N.")] = None,
+    dtype: Annotated[str | None, typer.Option(help="auto, float32, bfloat16 or float16.")] = None,
+    config: Annotated[Path | None, typer.Option(metavar="FILE", help="Settings in TOML.")] = None,
+    log_json: Annotated[
+        bool | None, typer.Option("--log-json", help="Log lines of JSON to stderr.")
+    ] = None,
+) -> None:
+    """Serve the assistant on one port.
+
+    Examples:
+
+      realtime serve
+
+      realtime serve --host 0.0.0.0 --port 9000
+
+      realtime serve --model Qwen/Qwen2-Audio-7B-Instruct --device cuda
+
+      realtime serve --config realtime.toml --log-json
+
+    Whatever the file can say, the environment can: port of section server is REALTIME_SERVER_PORT.
+    """
+    from realtime import config as configuration
+    from realtime.errors import ConfigError, RealtimeError
+
+    options: dict[configuration.Key, object] = {
+        ("server", "host"): host,
+        ("server", "port"): port,
+        ("server", "log_json"): log_json,
+        ("worker", "model"): model,
+        ("worker", "device"): device,
+        ("worker", "dtype"): dtype,
+    }
+    try:
+        environment = configuration.environment()
+        settings = configuration.load(file=config, environment=environment, options=options)
+        run(settings)
+    except ConfigError as error:
+        leave(str(error), 2)
+    except RealtimeError as error:
+        leave(str(error), 1)
+    except asyncio.CancelledError:
+        leave("stopped at once, answers under way were cut off", STOPPED_TWICE)
+
+
+def leave(reason: str, code: int) -> NoReturn:
+    """Say in one sentence why, and exit."""
+    typer.echo(f"realtime: {reason}", err=True)
+    raise typer.Exit(code)
+
+
+def run(settings: Settings) -> None:
+    """Bind the port, then load the model and serve until a signal comes."""
+    import uvloop
+
+    from realtime.gateway import log
+    from realtime.gateway.server import bind
+
+    log.configure(level=settings.server.log_level, json=settings.server.log_json)
+    with (
+        bind(settings.server.host, settings.server.port) as listening,
+        asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
+    ):
+        runner.run(serve_model(settings, listening))
+
+
+async def serve_model(settings: Settings, listening: socket.socket) -> None:
+    """Serve while the model loads and after; raise ModelError when it cannot be loaded."""
+    from realtime.engine.process import WorkerEngine
+    from realtime.errors import ModelError
+    from realtime.gateway.app import create_app
+    from realtime.gateway.server import serve as serve_app
+
+    async with WorkerEngine(settings.worker) as engine:
+        app = create_app(settings, engine)
+        try:
+            async with asyncio.TaskGroup() as group:
+                telling = group.create_task(tell(engine, settings, address(listening)))
+                await serve_app(app, listening, settings.server)
+                telling.cancel()
+        except* ModelError as failed:
+            raise failed.exceptions[0] from None
+
+
+def address(listening: socket.socket) -> str:
+    """Give the address that a browser on this machine would use."""
+    host, port = listening.getsockname()[:2]
+    host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)
+    return f"http://{host}:{port}"
+
+
+async def tell(engine: WorkerEngine, settings: Settings, address: str) -> None:
+    """Show how loading goes, and at its end what is served and how to try it."""
+    from rich.console import Console
+
+    console = Console(stderr=True)
+    plain = settings.server.log_json or not console.is_terminal
+    with (logged if plain else drawn)(console) as engine.on_loading:
+        model = await engine.ready()
+    if plain:
+        log_line("serving", address=address, model=model.name, device=model.device)
+    else:
+        console.print(banner(settings, model, address), markup=False, highlight=False)
+
+
+@contextmanager
+def drawn(console: Console) -> Generator[Callable[[Loading], None], None, None]:
+    """Draw a progress bar."""
+    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
+
+    columns = (TextColumn("Loading the model: {task.description}"), BarColumn())
+    with Progress(*columns, TaskProgressColumn(), console=console, transient=True) as progress:
+        task = progress.add_task("starting", total=1.0)
+        yield lambda loading: progress.update(
+            task, description=loading.stage, completed=loading.fraction
+        )
+
+
+@contextmanager
+def logged(console: Console) -> Generator[Callable[[Loading], None], None, None]:
+    """Write a log line for each new stage."""
+    stage = ""
+
+    def show(loading: Loading) -> None:
+        nonlocal stage
+        if loading.stage != stage:
+            stage = loading.stage
+            log_line("loading", stage=stage)
+
+    yield show
+
+
+def log_line(event: str, **more: object) -> None:
+    """Write one line to the log."""
+    import structlog
+
+    structlog.get_logger().info(event, **more)
+
+
+def banner(settings: Settings, model: ModelInfo, address: str) -> str:
+    """Say what is served, where, and what to do next."""
+    from realtime.config import DEMO_MODEL
+
+    socket_address = address.replace("http", "ws", 1)
+    lines = [
+        f"realtime is listening on {address}",
+        f"  model      {model.name} ({model.parameters / 1e6:,.1f} million parameters)",
+        f"  device     {model.device}, {model.dtype}",
+        f"  try        realtime ask question.wav --url {socket_address}",
+        "  stop       Ctrl-C: answers under way finish; twice to stop at once",
+    ]
+    if settings.worker.model == str(DEMO_MODEL):
+        lines += [
+            "This is the bundled demonstration model: it knows a few dozen questions and nothing",
+            "else. For a real one: realtime serve --model Qwen/Qwen2-Audio-7B-Instruct",
+        ]
+    return "\n".join(lines)
