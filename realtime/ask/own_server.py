@@ -26,7 +26,7 @@ async def own_server(model: str | None, console: Console) -> AsyncIterator[str]:
     """Start a server with the settings of the environment; give its address, stop it at the end."""
     options: dict[config.Key, object] = {("worker", "model"): model}
     settings = config.load(environment=config.environment(), options=options)
-    log.configure(level="error", json=settings.server.log_json)
+    log.configure(level="critical")  # what goes wrong comes back as an error and is said once
     async with WorkerEngine(settings.worker) as engine:
         await ready(engine, console)
         async with served(settings, engine) as url:
