@@ -9,9 +9,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import signal
 import socket
 import sys
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,6 +25,8 @@ LAST_WORDS = 20
 """Lines of the worker's log that are told when it dies while loading."""
 LINE = 16_384
 """Bytes of one line of the worker's log; longer lines are cut in pieces."""
+
+Command = Callable[["WorkerConfig"], list[str]]
 
 log = structlog.get_logger(__name__)
 
@@ -81,21 +85,26 @@ class Link:
         self.words: deque[str] = deque(maxlen=LAST_WORDS)
 
     @classmethod
-    async def open(cls, config: WorkerConfig) -> Link:
-        """Start a worker that holds the other end of a new socket pair."""
+    async def open(cls, command: list[str]) -> Link:
+        """Start a worker that holds the other end of a new socket pair, as `--fd`."""
         ours, theirs = socket.socketpair()
         with theirs:
-            # Its own session: Ctrl-C in a terminal is for the gateway alone.
-            process = await asyncio.create_subprocess_exec(
-                *command(config, theirs.fileno()),
-                stdin=asyncio.subprocess.DEVNULL,
-                stdout=asyncio.subprocess.PIPE,
-                stderr=asyncio.subprocess.STDOUT,
-                pass_fds=(theirs.fileno(),),
-                start_new_session=True,
-                env=os.environ | {"PYTHONPATH": import_path()},
-            )
-        reader, writer = await asyncio.open_unix_connection(sock=ours)
+            reader, writer = await asyncio.open_unix_connection(sock=ours)
+            try:
+                # Its own session: Ctrl-C in a terminal is for the gateway alone.
+                process = await asyncio.create_subprocess_exec(
+                    *command,
+                    f"--fd={theirs.fileno()}",
+                    stdin=asyncio.subprocess.DEVNULL,
+                    stdout=asyncio.subprocess.PIPE,
+                    stderr=asyncio.subprocess.STDOUT,
+                    pass_fds=(theirs.fileno(),),
+                    start_new_session=True,
+                    env=os.environ | {"PYTHONPATH": import_path()},
+                )
+            except BaseException:
+                writer.close()
+                raise
         return cls(process, reader, writer)
 
     def send(self, *messages: wire.ToWorker) -> None:
@@ -145,23 +154,28 @@ class Link:
                     await self.pong.wait()
                 await asyncio.sleep(patience / 4)
         log.error("worker stalled", pid=self.process.pid, seconds=patience)
-        self.process.kill()
+        self.kill()
+
+    def kill(self) -> None:
+        """Kill the process, if it is still there."""
+        # Not process.kill(), which may take the exit code away from asyncio's own watcher.
+        if self.process.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self.process.pid, signal.SIGKILL)
 
     async def close(self) -> str:
         """End the worker whatever it does, and tell how it ended."""
         self.writer.close()
-        with contextlib.suppress(ProcessLookupError):
-            self.process.kill()
+        self.kill()
         code = await self.process.wait()
         with contextlib.suppress(ConnectionError):
             await self.writer.wait_closed()
         return f"killed by signal {-code}" if code < 0 else f"exit code {code}"
 
 
-def command(config: WorkerConfig, fd: int) -> list[str]:
-    """Give the command that starts a worker on an inherited socket."""
+def command(config: WorkerConfig) -> list[str]:
+    """Give the command that starts a worker, but for its end of the socket."""
     options = {
-        "fd": fd,
         "model": config.model,
         "device": config.device,
         "dtype": config.dtype,

@@ -45,10 +45,20 @@ class Loaded:
 
 
 def load(
-    name: str, *, device: str, dtype: str, progress: Progress = lambda stage, fraction: None
+    name: str,
+    *,
+    device: str = "auto",
+    dtype: str = "auto",
+    threads: int | None = None,
+    progress: Progress = lambda stage, fraction: None,
 ) -> Loaded:
-    """Load a checkpoint from a folder or the hub; raise ModelError when that cannot be."""
+    """Load a checkpoint from a folder or the hub; raise ModelError when that cannot be.
+
+    `threads` is for the CPU; None leaves it to torch.
+    """
     refuse_tied_head(importlib.metadata.version("transformers"))
+    if threads:
+        torch.set_num_threads(threads)
     source, local = locate(name)
     progress("checkpoint", 0.0)
     check_architecture(name, source, local)

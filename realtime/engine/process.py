@@ -23,7 +23,7 @@ import structlog
 
 from realtime.engine import wire
 from realtime.engine.api import Delta, Loading, ModelInfo, Request
-from realtime.engine.link import Link, WorkerConfig
+from realtime.engine.link import Command, Link, WorkerConfig, command
 from realtime.errors import Busy, EngineError, ModelError, WorkerLost
 
 __all__ = ["WorkerConfig", "WorkerEngine"]
@@ -89,10 +89,15 @@ class WorkerEngine:
     """An Engine whose model runs in a process of its own; use with `async with`."""
 
     def __init__(
-        self, config: WorkerConfig, *, on_loading: Callable[[Loading], None] | None = None
+        self,
+        config: WorkerConfig,
+        *,
+        on_loading: Callable[[Loading], None] | None = None,
+        command: Command = command,
     ) -> None:
         self.config = config
         self.on_loading = on_loading
+        self.command = command
         self.state: ModelInfo | Loading = Loading("starting", 0.0)
         self.failure: Exception | None = None
         """Why there will never be an answer (again)."""
@@ -206,7 +211,7 @@ class WorkerEngine:
         hopeless = 0
         while True:
             self._tell(Loading("starting", 0.0))
-            link = await Link.open(self.config)
+            link = await Link.open(self.command(self.config))
             how, loaded = await self._run(link)
             log.error("worker died", how=how, loaded=loaded, answers=len(self.live))
             self.restarts += 1

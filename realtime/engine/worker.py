@@ -102,15 +102,15 @@ def awake(options: argparse.Namespace, gateway: Gateway) -> tuple[Brain, ModelIn
 
     progress("libraries", 0.0)
     # Importing torch takes seconds; the gateway has been told, and is being listened to.
-    import torch
-
     from realtime.engine import model, prompt, runner
     from realtime.engine.detokenise import Spelling
 
-    if options.threads:
-        torch.set_num_threads(options.threads)
     loaded = model.load(
-        options.model, device=options.device, dtype=options.dtype, progress=progress
+        options.model,
+        device=options.device,
+        dtype=options.dtype,
+        threads=options.threads,
+        progress=progress,
     )
     brain = Brain(
         prompt.Prompts(loaded.processor, loaded.info.context),

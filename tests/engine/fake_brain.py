@@ -1,0 +1,85 @@
+"""A brain without tensors for the worker's loop: the last text of a request says what it does.
+
+A token is one byte of the answer's text; token 256 ends it.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+from dataclasses import dataclass
+
+from realtime.engine.answering import Brain
+from realtime.engine.api import Request, UserTurn
+from realtime.errors import ContextTooLong, EngineError
+
+END = 256
+CONTEXT = 10_000
+
+
+class Bytes:
+    """Every token is its byte."""
+
+    def __getitem__(self, token: int) -> bytes:
+        return bytes([token])
+
+
+@dataclass(frozen=True)
+class FakePrompt:
+    ids: tuple[int, ...]
+    text: str
+
+
+class FakePrompts:
+    """The prompt is the last text; `long` does not fit."""
+
+    def build(self, request: Request) -> FakePrompt:
+        last = request.turns[-1]
+        assert isinstance(last, UserTurn)
+        words = [part if isinstance(part, str) else f"[{len(part.pcm)}]" for part in last.parts]
+        text = "".join(words)
+        if text == "long":
+            raise ContextTooLong("too long for a fake")
+        return FakePrompt(tuple(text.encode()), text)
+
+
+class FakeRunner:
+    """Says what the prompt says after `say `; a word before it makes trouble.
+
+    `die 5 say ...` kills the process after five steps of this answer in each process's life,
+    `poison` at its prefill; `break say ...` and `fail say ...` raise after three tokens.
+    """
+
+    def __init__(self) -> None:
+        self.answers: dict[int, tuple[str, list[int]]] = {}
+        self.steps: dict[int, int] = {}
+
+    def prefill(self, serial, prompt, sampling, prefix) -> int:
+        order, _, text = prompt.text.rpartition("say ")
+        if order == "poison":
+            os.kill(os.getpid(), signal.SIGKILL)
+        self.answers[serial] = order, [*text.encode(), END][len(prefix) :]
+        self.steps[serial] = 0
+        return self.next(serial)
+
+    def decode(self, serials) -> list[int]:
+        return [self.next(serial) for serial in serials]
+
+    def next(self, serial: int) -> int:
+        order, rest = self.answers[serial]
+        self.steps[serial] += 1
+        word, _, number = order.strip().partition(" ")
+        if word == "die" and self.steps[serial] > int(number):
+            os.kill(os.getpid(), signal.SIGKILL)
+        if word == "break" and self.steps[serial] > 3:
+            raise ZeroDivisionError("a bug")
+        if word == "fail" and self.steps[serial] > 3:
+            raise EngineError("out of memory: a fake's")
+        return rest.pop(0)
+
+    def free(self, serial: int) -> None:
+        self.answers.pop(serial, None)
+
+
+def fake_brain() -> Brain:
+    return Brain(FakePrompts(), FakeRunner(), Bytes(), frozenset({END}), CONTEXT)

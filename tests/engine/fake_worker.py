@@ -1,0 +1,48 @@
+"""A worker process with a fake brain, and with ways to fail while loading (`--model`)."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import socket
+import sys
+
+from fake_brain import CONTEXT, fake_brain
+
+from realtime.engine import wire
+from realtime.engine.answering import Answering
+from realtime.engine.api import Loading, ModelInfo
+from realtime.engine.scheduler import SchedulerConfig
+from realtime.engine.worker import Gateway, answer
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--fd", type=int, required=True)
+    parser.add_argument("--model", required=True)
+    parser.add_argument("--clip-bytes", type=int, default=1 << 20)
+    options = parser.parse_args()
+    gateway = Gateway(socket.socket(fileno=options.fd))
+    gateway.listen()
+    gateway.send(wire.Progress(Loading("weights", 0.5)))
+    match options.model:
+        case "broken":
+            gateway.send(wire.Unloadable("it is no model"))
+            sys.exit(2)
+        case "crash":
+            print("last words of a worker", file=sys.stderr, flush=True)
+            os.kill(os.getpid(), signal.SIGKILL)
+        case "never":
+            gateway.send(wire.Progress(Loading(f"pid {os.getpid()}", 0.6)))
+            signal.pause()
+    gateway.send(wire.Ready(ModelInfo("fake", CONTEXT, 0, "none", "none")))
+    scheduler = SchedulerConfig()
+    answer(
+        gateway,
+        Answering(fake_brain(), scheduler, gateway.send, clip_bytes=options.clip_bytes),
+    )
+
+
+if __name__ == "__main__":
+    main()

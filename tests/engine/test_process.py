@@ -1,0 +1,379 @@
+"""The engine over a worker process: nothing lost or repeated, whatever becomes of the worker.
+
+Most tests run a real process with a fake brain (fake_worker.py); the last run the real model.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+from contextlib import aclosing
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+import structlog
+import tiny_model
+from hypothesis import given
+from hypothesis import strategies as st
+
+from realtime.engine.api import Clip, Delta, Loading, ModelInfo, Request, Sampling, Usage, UserTurn
+from realtime.engine.process import PENDING, Answer, WorkerConfig, WorkerEngine
+from realtime.errors import Busy, ContextTooLong, EngineError, ModelError, WorkerLost
+
+ROOT = Path(__file__).parents[2]
+GREEDY = Sampling(temperature=0.0, max_tokens=900)
+
+
+def ask(*parts, id: str = "r", sampling: Sampling = GREEDY, **more) -> Request:
+    return Request(id, "c", (UserTurn(parts),), sampling, **more)
+
+
+def text(deltas) -> str:
+    return "".join(delta.text for delta in deltas)
+
+
+def tokens(deltas) -> list[int]:
+    return [token for delta in deltas for token in delta.tokens]
+
+
+async def collect(engine: WorkerEngine, request: Request) -> list[Delta]:
+    return [delta async for delta in engine.generate(request)]
+
+
+def fake(model: str = "good", *, clip_bytes: int = 1 << 20, on_loading=None, **config):
+    """An engine whose worker has a fake brain."""
+    program = Path(__file__).with_name("fake_worker.py")
+
+    def command(config: WorkerConfig) -> list[str]:
+        return [sys.executable, str(program), f"--model={model}", f"--clip-bytes={clip_bytes}"]
+
+    settings = WorkerConfig(model, backoff=0.0, **config)
+    return WorkerEngine(settings, on_loading=on_loading, command=command)
+
+
+def worker_of(engine: WorkerEngine) -> int:
+    assert engine.link is not None
+    return engine.link.process.pid
+
+
+async def collect_killing(engine: WorkerEngine, request: Request, marks: list[int]) -> list[Delta]:
+    """Kill the worker, each time a new one, when so many tokens have come."""
+    deltas: list[Delta] = []
+    killed: set[int] = set()
+    async for delta in engine.generate(request):
+        deltas.append(delta)
+        new = engine.link and worker_of(engine) not in killed
+        if new and marks and len(tokens(deltas)) >= marks[0]:
+            marks.pop(0)
+            killed.add(worker_of(engine))
+            os.kill(worker_of(engine), signal.SIGKILL)
+    assert not marks
+    return deltas
+
+
+async def ended(pid: int) -> None:
+    """Wait until a process that need not be a child has ended."""
+    try:
+        descriptor = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return
+    loop = asyncio.get_running_loop()
+    gone = asyncio.Event()
+    loop.add_reader(descriptor, gone.set)
+    await gone.wait()
+    loop.remove_reader(descriptor)
+    os.close(descriptor)
+
+
+async def test_an_answer_with_its_usage():
+    async with fake() as engine:
+        assert (await engine.ready()).name == "fake"
+        deltas = await collect(engine, ask("say hello"))
+    assert text(deltas) == "hello"
+    assert [d.finish for d in deltas] == [None] * 5 + ["stop"]
+    assert deltas[-1].usage == Usage(prompt_tokens=9, cached_tokens=0, completion_tokens=5)
+
+
+async def test_progress_is_told_and_ends_in_what_was_loaded():
+    told = []
+    engine = fake(on_loading=told.append)
+    assert engine.status() == Loading("starting", 0.0)
+    async with engine:
+        info = await engine.ready()
+        assert engine.status() == info == ModelInfo("fake", 10_000, 0, "none", "none")
+    assert told == [Loading("starting", 0.0), Loading("weights", 0.5)]
+
+
+async def test_a_request_waits_while_the_model_loads():
+    async with fake() as engine:
+        assert isinstance(engine.status(), Loading)
+        assert text(await collect(engine, ask("say patience"))) == "patience"
+
+
+async def test_too_many_requests_are_busy_even_while_loading():
+    async with fake("never", slots=1, queue=1) as engine, asyncio.TaskGroup() as group:
+        waiting = [group.create_task(collect(engine, ask("say a", id=i))) for i in "ab"]
+        await asyncio.sleep(0)
+        assert len(engine.live) == 2
+        with pytest.raises(Busy) as caught:
+            await collect(engine, ask("say b"))
+        assert caught.value.retry_after > 0
+        for task in waiting:
+            task.cancel()
+    assert not engine.live
+
+
+async def test_a_killed_worker_costs_nothing_of_the_answer():
+    long = "".join(chr(97 + i % 26) for i in range(890))
+    async with fake() as engine:
+        # It is so quick that the first life may have told everything before it ends.
+        deltas = await collect_killing(engine, ask(f"say {long}"), [3])
+    assert text(deltas) == long
+    assert deltas[-1].usage.completion_tokens == 890
+
+
+async def test_an_answer_goes_on_across_many_deaths_when_each_life_brings_it_further():
+    async with fake() as engine:
+        deltas = await collect(engine, ask("die 7 say " + "0123456789" * 6))
+    assert text(deltas) == "0123456789" * 6
+    assert engine.restarts == 8
+    assert engine.restarts > engine.config.deaths
+
+
+async def test_a_request_that_kills_every_worker_is_lost_and_the_others_are_not():
+    async with fake(deaths=3) as engine:
+        long = "abcdefghij" * 20
+        async with aclosing(engine.generate(ask(f"say {long}"))) as other:
+            deltas = [await anext(other)]
+            with pytest.raises(WorkerLost, match="died 3 times"):
+                await collect(engine, ask("poisonsay x"))
+            deltas += [delta async for delta in other]
+        assert text(deltas) == long
+        assert engine.restarts == 3
+        assert text(await collect(engine, ask("say on"))) == "on"
+
+
+async def test_a_stalled_worker_is_killed_and_its_answer_goes_on():
+    async with fake(stall_after=1.0) as engine:
+        await engine.ready()
+        pid = worker_of(engine)
+        os.kill(pid, signal.SIGSTOP)
+        assert text(await collect(engine, ask("say again"))) == "again"
+        assert worker_of(engine) != pid
+
+
+async def test_closing_the_iterator_cancels_in_the_worker():
+    async with fake(slots=1) as engine:
+        for _ in range(20):
+            async with aclosing(engine.generate(ask("say " + "x" * 900))) as deltas:
+                assert (await anext(deltas)).text == "x"
+            assert not engine.live
+        assert text(await collect(engine, ask("say next"))) == "next"
+
+
+async def test_a_failed_answer_fails_alone():
+    async with fake() as engine:
+        async with aclosing(engine.generate(ask("say " + "y" * 500))) as other:
+            deltas = [await anext(other)]
+            with pytest.raises(ContextTooLong, match="too long for a fake"):
+                await collect(engine, ask("long"))
+            with pytest.raises(EngineError, match="ZeroDivisionError: a bug"):
+                await collect(engine, ask("break say abcdefgh"))
+            with pytest.raises(EngineError, match="out of memory"):
+                await collect(engine, ask("fail say abcdefgh"))
+            deltas += [delta async for delta in other]
+        assert text(deltas) == "y" * 500
+        assert engine.restarts == 0
+
+
+async def test_what_came_before_a_failure_is_delivered_first():
+    async with fake() as engine:
+        deltas = engine.generate(ask("fail say abcdefgh"))
+        assert [(await anext(deltas)).text for _ in "abc"] == ["a", "b", "c"]
+        with pytest.raises(EngineError, match="out of memory"):
+            await anext(deltas)
+
+
+@pytest.mark.parametrize("bad", ["\ud800", "x" * (17 << 20)])
+async def test_text_that_cannot_travel_fails_its_answer_alone(bad):
+    async with fake() as engine:
+        await engine.ready()
+        with pytest.raises(EngineError, match=r"surrogate|too long"):
+            await collect(engine, ask(bad))
+        assert text(await collect(engine, ask("say fine"))) == "fine"
+
+
+async def test_clips_travel_once_and_again_when_the_worker_forgot_them():
+    clips = [Clip(f"clip{i}", np.full(400, i, np.int16)) for i in range(4)]
+    async with fake(clip_bytes=2000) as engine:
+        for _ in range(2):
+            for clip in clips:
+                assert text(await collect(engine, ask(clip, "say heard"))) == "heard"
+        assert list(engine.link.known) == ["clip0", "clip1", "clip2", "clip3"]
+
+
+async def test_more_audio_than_the_worker_can_hold_fails_with_the_reason():
+    clips = [Clip(f"clip{i}", np.zeros(800, np.int16)) for i in range(2)]
+    async with fake(clip_bytes=2000) as engine:
+        with pytest.raises(EngineError, match="cannot hold the audio"):
+            await collect(engine, ask(*clips, "say x"))
+        assert text(await collect(engine, ask(clips[0], "say x"))) == "x"
+
+
+async def test_a_checkpoint_that_cannot_be_loaded_fails_everyone_and_for_good():
+    async with fake("broken") as engine:
+        with pytest.raises(ModelError, match="it is no model"):
+            await collect(engine, ask("say x"))
+        with pytest.raises(ModelError, match="it is no model"):
+            await engine.ready()
+        with pytest.raises(ModelError, match="it is no model"):
+            await collect(engine, ask("say x"))
+        assert engine.restarts == 0
+
+
+async def test_a_worker_that_dies_while_loading_is_given_up_with_its_last_words():
+    with structlog.testing.capture_logs() as logs:
+        async with fake("crash", deaths=2) as engine:
+            with pytest.raises(ModelError, match=r"(?s)2 times.*signal 9.*last words of a worker"):
+                await engine.ready()
+    assert {"event": "worker", "line": "last words of a worker"} in [
+        {key: entry.get(key) for key in ("event", "line")} for entry in logs
+    ]
+
+
+async def test_a_closed_engine_answers_no_more_and_leaves_no_process():
+    async with fake() as engine:
+        await engine.ready()
+        pid = worker_of(engine)
+        task = asyncio.create_task(collect(engine, ask("say " + "z" * 900)))
+        await asyncio.sleep(0)
+    await ended(pid)
+    with pytest.raises(EngineError, match="closed"):
+        await task
+    with pytest.raises(EngineError, match="closed"):
+        await collect(engine, ask("say x"))
+
+
+async def test_a_worker_whose_gateway_is_killed_ends_by_itself():
+    program = f"""
+import asyncio, sys
+sys.path[:0] = [{str(ROOT)!r}, {str(ROOT / "tests")!r}]
+from engine.test_process import fake, worker_of
+async def main():
+    async with fake() as engine:
+        await engine.ready()
+        print("worker", worker_of(engine), flush=True)
+        await asyncio.Event().wait()
+asyncio.run(main())
+"""
+    gateway = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", program, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+    )
+    while not (line := await gateway.stdout.readline()).startswith(b"worker "):
+        assert line, "the gateway ended"
+    gateway.kill()
+    await gateway.wait()
+    await ended(int(line.split()[1]))
+
+
+async def test_a_worker_ends_also_while_it_loads():
+    stages = asyncio.Queue()
+    async with fake("never", on_loading=lambda loading: stages.put_nowait(loading.stage)):
+        while not (stage := await stages.get()).startswith("pid "):
+            pass
+    await ended(int(stage.removeprefix("pid ")))
+
+
+@given(st.lists(st.integers(0, 3), max_size=3 * PENDING))
+def test_a_consumer_that_lags_loses_nothing_and_holds_a_bounded_number_of_deltas(sizes):
+    answer = Answer(1, ask("x"))
+    deltas = [Delta(tuple(range(i, i + n)), f"<{i}>") for i, n in enumerate(sizes)]
+    for delta in [*deltas, Delta((), "", "stop", Usage(1, 0, len(sizes)))]:
+        answer.push(delta)
+        assert len(answer.pending) <= PENDING
+    taken = list(answer.pending)
+    assert (tokens(taken), text(taken)) == (tokens(deltas), text(deltas))
+    assert [d.finish for d in taken] == [None] * (len(taken) - 1) + ["stop"]
+    assert answer.over
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"slots": 0}, {"queue": -1}, {"threads": 0}, {"stall_after": 0.0}, {"deaths": 0}]
+)
+def test_settings_that_make_no_worker_are_refused(wrong):
+    with pytest.raises(ValueError, match=next(iter(wrong))):
+        WorkerConfig("m", **wrong)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+async def test_the_worker_is_in_a_session_of_its_own_so_that_ctrl_c_passes_it_by():
+    async with fake() as engine:
+        await engine.ready()
+        assert os.getsid(worker_of(engine)) == worker_of(engine) != os.getsid(0)
+
+
+# With the real model -----------------------------------------------------------------------------
+
+SHORT = Sampling(temperature=0.0, max_tokens=60)
+HEARD = Clip("heard", tiny_model.speechlike(1.3))
+
+
+@pytest.fixture(scope="module")
+def real(endless):
+    return WorkerConfig(str(endless), device="cpu", threads=1, slots=2)
+
+
+async def test_kill_9_in_the_middle_of_long_answers_changes_nothing(real):
+    greedy = ask(HEARD, "tell me more", sampling=Sampling(temperature=0.0, max_tokens=200))
+    drawn = Sampling(temperature=1.0, top_k=20, top_p=1.0, seed=7, max_tokens=200)
+    sampled = ask(HEARD, "tell me more", sampling=drawn)
+    async with WorkerEngine(real) as engine:
+        undisturbed = [await collect(engine, request) for request in (greedy, sampled)]
+        disturbed = await asyncio.gather(
+            collect_killing(engine, greedy, [10, 90]), collect(engine, sampled)
+        )
+        assert engine.restarts == 2
+    assert tokens(undisturbed[0]) != tokens(undisturbed[1])
+    for before, after in zip(undisturbed, disturbed, strict=True):
+        assert len(tokens(before)) == 200
+        assert tokens(after) == tokens(before)
+        assert text(after) == text(before)
+        assert after[-1].finish == "length"
+        assert after[-1].usage == before[-1].usage
+
+
+async def test_two_answers_are_generated_at_once_and_errors_stay_with_their_own(real):
+    order = []
+
+    async def follow(name: str, engine: WorkerEngine) -> list[Delta]:
+        deltas = []
+        async for delta in engine.generate(ask(HEARD, f"I am {name}", sampling=SHORT)):
+            order.append(name)
+            deltas.append(delta)
+        return deltas
+
+    async with WorkerEngine(real) as engine:
+        info = await engine.ready()
+        assert (info.device, info.dtype, info.context) == ("cpu", "float32", 2048)
+        both = asyncio.gather(follow("a", engine), follow("b", engine))
+        with pytest.raises(EngineError, match=r"0\.1 to 30 s"):
+            await collect(engine, ask(Clip("short", HEARD.pcm[:100])))
+        with pytest.raises(ContextTooLong, match="model's context is 2048"):
+            await collect(engine, ask("way too long " * 2000))
+        for deltas in await both:
+            assert len(tokens(deltas)) == 60
+        assert sum(one != other for one, other in pairwise(order)) > 20
+        os.kill(worker_of(engine), signal.SIGINT)
+        assert len(tokens(await collect(engine, ask("still here?", sampling=SHORT)))) == 60
+        assert engine.restarts == 0
+
+
+async def test_a_folder_that_is_no_model_is_told(tmp_path):
+    async with WorkerEngine(WorkerConfig(str(tmp_path))) as engine:
+        with pytest.raises(ModelError, match="is no model"):
+            await engine.ready()
