@@ -130,7 +130,9 @@ class Stage:
 
     def picture(self) -> RenderableType:
         """Draw the answer so far, or a sign of life."""
-        shown = Text(self.text + "▌", style="green") if self.text else self.spinner
+        room = max(1, self.console.height - 4) * max(1, self.console.width - len(INDENT))
+        tail = self.text[-room:]  # what moves must fit on the screen
+        shown = Text(tail + "▌", style="green") if tail else self.spinner
         return Padding(shown, (0, 0, 0, len(INDENT)))
 
     def end(self, text: str, finish: str) -> None:

@@ -169,6 +169,14 @@ def test_a_model_that_cannot_be_loaded_is_one_sentence(start):
     assert engine.ended
 
 
+def test_bad_input_is_found_before_anything_is_started(start, wav):
+    engine = start(Worker())
+    result = ask(wav(loud(300)), "nowhere.wav")
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert engine.on_loading is None
+    assert not engine.ended
+
+
 def test_a_setting_that_cannot_be_used_is_one_sentence(monkeypatch):
     monkeypatch.setenv("REALTIME_WORKER_SLOTS", "many")
     result = ask("--text", "hello")

@@ -281,7 +281,7 @@ async def test_a_server_may_be_full_after_the_upgrade(fake):
 
 
 async def test_a_server_that_never_gets_ready_is_given_up():
-    error = await refused(FakePcmServer(first=[]), open_timeout=0.05)
+    error = await refused(FakePcmServer(first=[]), open_timeout=1.0)
     assert isinstance(error, ServerUnreachable)
     assert str(error).endswith("accepted but did not get ready")
 

@@ -99,6 +99,14 @@ def test_the_screen_tells_what_is_going_on():
     assert "It is▌" in output
 
 
+def test_of_an_answer_longer_than_the_screen_the_end_is_shown(monkeypatch):
+    monkeypatch.setenv("LINES", "8")
+    words = "".join(f"w{n:03} " for n in range(200))
+    _, output = written(True, [Partial(1, 0, words)])
+    assert "w199 ▌" in output
+    assert "w100" not in output
+
+
 def test_an_error_is_shown_above_the_moving_part():
     _, output = written(True, [SpeechStarted(0), Error("c", "Too [much].")])
     assert left_on_screen(output)[1:] == ["  server: Too [much]."]
