@@ -18,7 +18,7 @@ from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocket
 
 from realtime.audio.endpoint import Endpointer
-from realtime.audio.vad import Vad, WebRtcVad
+from realtime.audio.vad import SpeechDetector, Vad
 from realtime.config import Settings
 from realtime.conversation import Conversation
 from realtime.engine.api import Engine, Loading, ModelInfo
@@ -193,7 +193,7 @@ def refused(error: Busy, **more: object) -> Response:
 
 
 def create_app(
-    settings: Settings, engine: Engine, *, vad_factory: Callable[[], Vad] = WebRtcVad
+    settings: Settings, engine: Engine, *, vad_factory: Callable[[], Vad] = SpeechDetector
 ) -> Starlette:
     """Make the application; its `state.gateway` is what all connections share."""
     gateway = Gateway(settings, engine, vad_factory)

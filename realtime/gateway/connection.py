@@ -90,7 +90,7 @@ class Connection:
         self.outbox = Outbox(messages=config.outbox_messages, size=config.outbox_bytes)
         self.responses: dict[str, asyncio.Task[None]] = {}
         self.heard_at = self.clock()
-        self.asked_at = 0.0
+        self.asked_after: float | None = None
         self.watching: asyncio.TimerHandle | None = None
         self.flushing: asyncio.TimerHandle | None = None
         self.left = False
@@ -285,8 +285,8 @@ class Connection:
             self.watch(self.config.idle_s)
         elif silent < self.config.idle_s:
             self.watch(self.config.idle_s - silent)
-        elif self.asked_at < self.heard_at:
-            self.asked_at = self.clock()
+        elif self.asked_after != self.heard_at:
+            self.asked_after = self.heard_at
             grace = self.config.idle_grace_s
             message = f"Nothing came for {silent:.0f} s; without a sign the connection is closed."
             self.tell(Trouble("idle", message))

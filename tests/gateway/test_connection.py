@@ -361,15 +361,19 @@ async def test_a_silent_peer_is_asked_and_then_closed():
 
 
 async def test_a_peer_that_shows_it_is_there_stays():
-    async with call(idle_s=0.02, idle_grace_s=GUARD_S) as c:
+    async with call() as c:
         for count in range(1, 4):
-            await c.peer.until(lambda peer, count=count: len(peer.of("error")) == count)
-            c.peer.say(b"")
-            c.connection.watching.cancel()
+            c.connection.heard_at -= 1_000 * count
+            c.connection.check_idle()
             c.peer.say({"type": "ping"})
             await c.peer.until(lambda peer, count=count: len(peer.of("pong")) == count)
-            c.connection.check_idle()
-        assert c.peer.closed is None
+            assert [m["code"] for m in c.peer.of("error")] == ["idle"] * count
+        c.connection.check_idle()
+        assert not c.connection.left
+        c.connection.heard_at -= 5_000
+        c.connection.check_idle()
+        c.connection.check_idle()
+        assert c.connection.left
 
 
 async def test_waiting_for_a_long_answer_is_not_idle():

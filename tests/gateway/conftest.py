@@ -1,0 +1,9 @@
+"""The gateway is tested on the event loop that it runs on."""
+
+from __future__ import annotations
+
+import uvloop
+
+
+def pytest_asyncio_loop_factories(config, item):
+    return {"uvloop": uvloop.new_event_loop}
