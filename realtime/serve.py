@@ -163,7 +163,7 @@ def logged(console: Console) -> Generator[Callable[[Loading], None], None, None]
 
     def show(loading: Loading) -> None:
         nonlocal stage
-        if loading.stage != stage:
+        if loading.stage not in (stage, "failed"):
             stage = loading.stage
             log_line("loading", stage=stage)
 
