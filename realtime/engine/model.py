@@ -71,9 +71,10 @@ def load(
     with weights_progress(progress):
         model, report = _explained(name, lambda: _from_pretrained(source, kind, local))
     check_weights(name, report)
+    text = model.config.text_config
+    check_vocabulary(name, len(processor.tokenizer), text.vocab_size)
     progress("device", 0.97)
     model = _explained(name, lambda: model.to(place)).eval()
-    text = model.config.text_config
     info = ModelInfo(
         Path(name).name if local else name,
         text.max_position_embeddings,
@@ -118,6 +119,8 @@ def locate(name: str) -> tuple[str, dict[str, Any]]:
 def check_architecture(name: str, source: str, local: dict[str, Any]) -> None:
     """Refuse a checkpoint of another model."""
     config, _ = _explained(name, lambda: PreTrainedConfig.get_config_dict(source, **local))
+    if not isinstance(config, dict):
+        raise ModelError(f"{name} cannot be loaded: its config.json holds no settings")
     found = config.get("model_type")
     if found != ARCHITECTURE:
         known = ", ".join(config.get("architectures") or ()) or "unknown architecture"
@@ -129,6 +132,12 @@ def check_audio(processor: Any) -> None:
     rate = processor.feature_extractor.sampling_rate
     if rate != SAMPLE_RATE:
         raise ModelError(f"the checkpoint hears {rate} Hz where {SAMPLE_RATE} Hz is expected")
+
+
+def check_vocabulary(name: str, tokens: int, rows: int) -> None:
+    """Refuse a tokenizer that is not the model's."""
+    if tokens > rows:
+        raise ModelError(f"the tokenizer in {name} has {tokens} tokens, the model knows {rows}")
 
 
 def check_weights(name: str, report: Any) -> None:

@@ -14,6 +14,7 @@ import signal
 import socket
 import sys
 import threading
+import traceback
 from collections.abc import Iterator
 from typing import BinaryIO
 
@@ -53,21 +54,31 @@ class Gateway:
             yield self.inbox.get_nowait()
 
     def _receive(self) -> None:
-        # Whatever the model is at: a worker without a gateway must not live on. Nothing is lost
-        # by ending at once, for nothing is kept on disk.
+        code = 0
         try:
             with self.connection.makefile("rb") as stream:
                 for message in read(stream):
                     self.inbox.put(message)
+        except ConnectionError:
+            pass
+        except Exception:
+            traceback.print_exc()
+            sys.stderr.flush()
+            code = 1
         finally:
-            os._exit(0)
+            # Whatever the model is at: a worker without a gateway must not live on. Nothing is
+            # lost by ending at once, for nothing is kept on disk.
+            os._exit(code)
 
 
 def read(stream: BinaryIO) -> Iterator[wire.ToWorker]:
     """Read messages until the stream ends."""
     while len(head := stream.read(wire.LENGTH.size)) == wire.LENGTH.size:
         (size,) = wire.LENGTH.unpack(head)
-        yield wire.TO_WORKER.decode(stream.read(size))
+        payload = stream.read(size)
+        if len(payload) < size:
+            return
+        yield wire.TO_WORKER.decode(payload)
 
 
 def main(arguments: list[str] | None = None) -> None:

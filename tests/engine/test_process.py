@@ -26,6 +26,7 @@ from realtime.engine.process import PENDING, Answer, WorkerConfig, WorkerEngine
 from realtime.errors import Busy, ContextTooLong, EngineError, ModelError, WorkerLost
 
 ROOT = Path(__file__).parents[2]
+FAKE_WORKER = Path(__file__).with_name("fake_worker.py")
 GREEDY = Sampling(temperature=0.0, max_tokens=900)
 
 
@@ -47,10 +48,9 @@ async def collect(engine: WorkerEngine, request: Request) -> list[Delta]:
 
 def fake(model: str = "good", *, clip_bytes: int = 1 << 20, on_loading=None, **config):
     """An engine whose worker has a fake brain."""
-    program = Path(__file__).with_name("fake_worker.py")
 
     def command(config: WorkerConfig) -> list[str]:
-        return [sys.executable, str(program), f"--model={model}", f"--clip-bytes={clip_bytes}"]
+        return [sys.executable, str(FAKE_WORKER), f"--model={model}", f"--clip-bytes={clip_bytes}"]
 
     settings = WorkerConfig(model, backoff=0.0, **config)
     return WorkerEngine(settings, on_loading=on_loading, command=command)
@@ -262,12 +262,13 @@ async def test_a_closed_engine_answers_no_more_and_leaves_no_process():
 async def test_a_worker_whose_gateway_is_killed_ends_by_itself():
     program = f"""
 import asyncio, sys
-sys.path[:0] = [{str(ROOT)!r}, {str(ROOT / "tests")!r}]
-from engine.test_process import fake, worker_of
+sys.path.insert(0, {str(ROOT)!r})
+from realtime.engine.process import WorkerConfig, WorkerEngine
 async def main():
-    async with fake() as engine:
+    command = [sys.executable, {str(FAKE_WORKER)!r}, "--model=good"]
+    async with WorkerEngine(WorkerConfig("good"), command=lambda config: command) as engine:
         await engine.ready()
-        print("worker", worker_of(engine), flush=True)
+        print("worker", engine.link.process.pid, flush=True)
         await asyncio.Event().wait()
 asyncio.run(main())
 """
