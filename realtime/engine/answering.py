@@ -132,6 +132,8 @@ class Answering:
         match step:
             case Prefill(serial):
                 w = self.writing[serial]
+                # Should the process die now, it is this answer that it died at.
+                self.send(wire.Begun(serial))
                 token = self.brain.runner.prefill(
                     serial, w.prompt, w.request.sampling, w.request.prefix
                 )

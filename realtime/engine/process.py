@@ -48,6 +48,8 @@ class Answer:
         """Deaths of the worker while at this answer, since the last token."""
         self.asked = 0
         """How often the present worker was asked; 0 means that it does not know of this answer."""
+        self.begun = False
+        """Whether the present worker is at it; those that wait are not to blame for its death."""
         self.pending: deque[Delta] = deque()
         self.error: Exception | None = None
         self.over = False
@@ -254,6 +256,9 @@ class WorkerEngine:
                 raise ModelError(reason)
             case wire.Pong():
                 link.pong.set()
+            case wire.Begun(serial):
+                if answer := self.live.get(serial):
+                    answer.begun = True
             case wire.Piece(serial, delta):
                 if answer := self.live.get(serial):
                     answer.push(delta)
@@ -292,9 +297,8 @@ class WorkerEngine:
     def _bury(self) -> None:
         """Count a death of the worker against the answers that it was at."""
         for answer in self.live.values():
-            if answer.asked and not answer.over:
-                answer.deaths += 1
-                if answer.deaths >= self.config.deaths:
-                    text = f"the worker died {answer.deaths} times at this answer"
-                    answer.fail(WorkerLost(text))
-            answer.asked = 0
+            answer.deaths += answer.begun
+            answer.asked, answer.begun = 0, False
+            if answer.deaths >= self.config.deaths:
+                text = f"the worker died {answer.deaths} times at this answer"
+                answer.fail(WorkerLost(text))

@@ -56,6 +56,15 @@ def test_an_answer_ends_with_its_usage_and_leaves_nothing():
     assert not loop.answering.brain.runner.answers
 
 
+def test_the_gateway_knows_which_answers_the_model_is_at():
+    loop = Loop(slots=1)
+    loop.ask(1, "say a")
+    loop.ask(2, "say b")
+    loop.run(1)
+    assert loop.told[0] == wire.Begun(1)
+    assert wire.Begun(2) not in loop.told
+
+
 def test_answers_take_turns():
     loop = Loop()
     loop.ask(1, "say aaaa")

@@ -50,7 +50,8 @@ def fake(model: str = "good", *, clip_bytes: int = 1 << 20, on_loading=None, **c
     """An engine whose worker has a fake brain."""
 
     def command(config: WorkerConfig) -> list[str]:
-        return [sys.executable, str(FAKE_WORKER), f"--model={model}", f"--clip-bytes={clip_bytes}"]
+        options = {"model": model, "clip-bytes": clip_bytes, "slots": config.slots}
+        return [sys.executable, str(FAKE_WORKER), *(f"--{k}={v}" for k, v in options.items())]
 
     settings = WorkerConfig(model, backoff=0.0, **config)
     return WorkerEngine(settings, on_loading=on_loading, command=command)
@@ -156,6 +157,16 @@ async def test_a_request_that_kills_every_worker_is_lost_and_the_others_are_not(
         assert text(deltas) == long
         assert engine.restarts == 3
         assert text(await collect(engine, ask("say on"))) == "on"
+
+
+async def test_those_who_wait_behind_it_are_not_to_blame_either():
+    async with fake(slots=1, deaths=2) as engine:
+        requests = [ask("poisonsay x"), *(ask(f"say {name}") for name in "abc")]
+        lost, *answers = await asyncio.gather(
+            *(collect(engine, request) for request in requests), return_exceptions=True
+        )
+    assert isinstance(lost, WorkerLost)
+    assert [text(deltas) for deltas in answers] == ["a", "b", "c"]
 
 
 async def test_a_stalled_worker_is_killed_and_its_answer_goes_on():
