@@ -10,7 +10,7 @@ import traceback
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, assert_never
 
 import numpy as np
 
@@ -95,6 +95,8 @@ class Answering:
                 self._forget(serial)
             case wire.Ping():
                 self.send(wire.Pong())
+            case _:
+                assert_never(message)
 
     def step(self) -> bool:
         """Run one step of the model; tell whether there was one to run."""

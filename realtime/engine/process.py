@@ -17,7 +17,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from types import TracebackType
-from typing import Self
+from typing import Self, assert_never
 
 import structlog
 
@@ -30,6 +30,8 @@ __all__ = ["WorkerConfig", "WorkerEngine"]
 
 PENDING = 64
 """Deltas kept apart for a consumer that lags."""
+RETRY_AFTER, RETRY_AFTER_LOADING = 1.0, 5.0
+"""Seconds; hints: a place is free as soon as any answer ends, but not before the model is there."""
 KNOWN_CLIPS = 4096
 """Clip ids remembered as sent; a forgotten one is simply sent again."""
 
@@ -133,8 +135,7 @@ class WorkerEngine:
     async def ready(self) -> ModelInfo:
         """Wait until the model is loaded; raise ModelError when it never will be."""
         while True:
-            if self.failure:
-                raise self.failure
+            self._refuse_when_failed()
             if isinstance(self.state, ModelInfo):
                 return self.state
             self.news.clear()
@@ -158,11 +159,10 @@ class WorkerEngine:
 
     def _admit(self, request: Request) -> Answer:
         """Take a request among the live ones, or raise why not."""
-        if self.failure:
-            raise self.failure
+        self._refuse_when_failed()
         if len(self.live) >= self.config.slots + self.config.queue:
-            # Half of those before it will take about a second or two: only a hint.
-            raise Busy(f"{len(self.live)} answers are wanted already", retry_after=2.0)
+            retry_after = RETRY_AFTER if self.link else RETRY_AFTER_LOADING
+            raise Busy(f"{len(self.live)} answers are wanted already", retry_after=retry_after)
         if request.sampling.seed is None:
             # So that an answer goes on as it would have when the worker dies half-way.
             seed = secrets.randbits(63)
@@ -170,6 +170,11 @@ class WorkerEngine:
         answer = Answer(next(self.serials), request)
         self.live[answer.serial] = answer
         return answer
+
+    def _refuse_when_failed(self) -> None:
+        """Raise why there will be no answer, anew each time so that no traceback grows."""
+        if self.failure:
+            raise type(self.failure)(str(self.failure)) from self.failure
 
     async def _submit(self, answer: Answer, link: Link) -> None:
         """Ask the worker for an answer once it has room; a worker that is gone is not asked."""
@@ -268,6 +273,8 @@ class WorkerEngine:
             case wire.Missing(serial, clips):
                 if answer := self.live.get(serial):
                     self._resend(answer, clips, link)
+            case _:
+                assert_never(message)
 
     def _tell(self, state: ModelInfo | Loading) -> None:
         """Change the state and tell those who watch it."""

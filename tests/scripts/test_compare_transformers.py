@@ -12,11 +12,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+import structlog
 import tiny_model
+import typer
 from rich.console import Console
 
 from realtime.engine.api import Clip
-from scripts.compare_transformers import Answer, Result, clips_from, examples, report, show
+from scripts.compare_transformers import Answer, Result, clips_from, examples, main, report, show
 
 PROGRAM = Path(__file__).parents[2] / "scripts" / "compare_transformers.py"
 SAID = Answer(10, (1, 2, 3), "one two three", "stop")
@@ -47,10 +49,14 @@ def test_the_documentations_examples_are_token_for_token_equal(tmp_path):
     assert "voice chat" in ran.stderr
 
 
-def test_a_folder_that_is_no_model_is_told(tmp_path):
-    ran = run(f"--model={tmp_path}")
-    assert (ran.returncode, ran.stdout) == (2, "")
-    assert "no model" in ran.stderr
+def test_a_folder_that_is_no_model_is_told(tmp_path, capsys):
+    with pytest.raises(typer.Exit) as caught:
+        main(str(tmp_path), tmp_path)
+    structlog.reset_defaults()
+    assert caught.value.exit_code == 2
+    told = capsys.readouterr()
+    assert told.out == ""
+    assert "no model" in told.err
 
 
 @pytest.mark.parametrize(
