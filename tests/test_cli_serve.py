@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from fakes import undisturbed_logging
 from typer.testing import CliRunner
 
 from realtime.cli import app
@@ -28,7 +29,8 @@ def run(monkeypatch):
     """Run `realtime serve` in this process; it must end by itself."""
     for name in [name for name in os.environ if name.startswith("REALTIME_")]:
         monkeypatch.delenv(name)
-    return lambda *arguments: CliRunner().invoke(app, ["serve", *arguments])
+    with undisturbed_logging():
+        yield lambda *arguments: CliRunner().invoke(app, ["serve", *arguments])
 
 
 def test_help_teaches_by_examples(run):

@@ -17,7 +17,7 @@ from realtime.gateway.app import create_app
 from realtime.gateway.server import bind, serve
 
 
-async def main(drain_s: float) -> None:
+async def main(drain_s: float) -> bool:
     gate = asyncio.Event()
     asyncio.get_running_loop().add_reader(sys.stdin, gate.set)
     engine = FakeEngine(lambda _: [Delta((1,), "Well"), gate, Delta((2,), " done.", "stop")])
@@ -25,7 +25,7 @@ async def main(drain_s: float) -> None:
     app = create_app(Settings(server=config), engine, vad_factory=LoudVad)
     with bind("127.0.0.1", 0) as listening:
         print(listening.getsockname()[1], flush=True)
-        await serve(app, listening, config)
+        return await serve(app, listening, config)
 
 
-asyncio.run(main(float(sys.argv[1])))
+sys.exit(130 if asyncio.run(main(float(sys.argv[1]))) else 0)

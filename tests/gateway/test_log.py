@@ -7,20 +7,15 @@ import logging
 
 import pytest
 import structlog
+from fakes import undisturbed_logging
 
 from realtime.gateway import log
 
 
 @pytest.fixture(autouse=True)
 def restored():
-    """Leave logging as it was."""
-    root = logging.getLogger()
-    handlers, level = root.handlers[:], root.level
-    root.handlers = []
-    yield
-    root.handlers = handlers
-    root.setLevel(level)
-    structlog.reset_defaults()
+    with undisturbed_logging():
+        yield
 
 
 def test_json_is_one_object_per_line_with_level_and_time(capsys):

@@ -112,8 +112,8 @@ async def test_a_second_signal_ends_at_once():
         server.send_signal(signal.SIGTERM)
         await refused(url)
         server.send_signal(signal.SIGTERM)
-        assert await ended(server) != 0
-        await rest(caller)
+        assert [m["type"] for m in await rest(caller)] == ["cancelled", "final"]
+        assert await ended(server) == 130
 
 
 def test_a_port_in_use_is_named_with_the_way_out():
