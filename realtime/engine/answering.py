@@ -156,12 +156,13 @@ class Answering:
             return True
         writing.count += 1
         fragment = writing.detokeniser.push(token)
-        if writing.count < writing.limit:
-            if fragment:
-                self.send(wire.Piece(serial, Delta(fragment.tokens, fragment.text)))
-            return False
-        self._tell(serial, writing, fragment or writing.detokeniser.finish(), "length")
-        return True
+        if writing.count == writing.limit:
+            self._tell(serial, writing, fragment or writing.detokeniser.finish(), "length")
+            return True
+        # Also when nothing is whole: the gateway then knows that the step was survived.
+        fragment = fragment or Fragment((), "")
+        self.send(wire.Piece(serial, Delta(fragment.tokens, fragment.text)))
+        return False
 
     def _tell(self, serial: int, writing: Writing, last: Fragment, finish: Finish) -> None:
         """Send the last piece of an answer."""

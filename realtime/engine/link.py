@@ -84,6 +84,8 @@ class Link:
         self.writer = writer
         self.known: dict[str, None] = {}
         """Clips that it was sent, the oldest first."""
+        self.reading: int | None = None
+        """The answer whose prompt the model is reading."""
         self.pong = asyncio.Event()
         self.words: deque[str] = deque(maxlen=LAST_WORDS)
 

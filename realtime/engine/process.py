@@ -51,7 +51,7 @@ class Answer:
         self.asked = 0
         """How often the present worker was asked; 0 means that it does not know of this answer."""
         self.begun = False
-        """Whether the present worker is at it; those that wait are not to blame for its death."""
+        """Whether the present worker is at it and has brought no token of it yet."""
         self.pending: deque[Delta] = deque()
         self.error: Exception | None = None
         self.over = False
@@ -64,8 +64,11 @@ class Answer:
 
     def push(self, delta: Delta) -> None:
         """Keep a delta for the consumer, joined to the last one when many wait."""
-        self.received.extend(delta.tokens)
-        self.deaths = 0 if delta.tokens else self.deaths
+        if delta.tokens:
+            self.received.extend(delta.tokens)
+            self.deaths, self.begun = 0, False
+        elif not delta.finish:
+            return
         self.over = delta.finish is not None
         if len(self.pending) >= PENDING:
             last = self.pending.pop()
@@ -222,7 +225,7 @@ class WorkerEngine:
             how, loaded = await self._run(link)
             log.error("worker died", how=how, loaded=loaded, answers=len(self.live))
             self.restarts += 1
-            self._bury()
+            self._bury(link)
             hopeless = 0 if loaded else hopeless + 1
             if hopeless >= self.config.deaths:
                 words = "\n".join(link.words)
@@ -262,12 +265,15 @@ class WorkerEngine:
             case wire.Pong():
                 link.pong.set()
             case wire.Begun(serial):
+                link.reading = serial
                 if answer := self.live.get(serial):
                     answer.begun = True
             case wire.Piece(serial, delta):
+                link.reading = None
                 if answer := self.live.get(serial):
                     answer.push(delta)
             case wire.Failed(serial):
+                link.reading = None
                 if answer := self.live.get(serial):
                     answer.fail(wire.error_of(message))
             case wire.Missing(serial, clips):
@@ -301,10 +307,13 @@ class WorkerEngine:
             link.known.pop(clip, None)
         self._ask(answer, link)
 
-    def _bury(self) -> None:
-        """Count a death of the worker against the answers that it was at."""
+    def _bury(self, link: Link) -> None:
+        """Count a death of the worker against the answer that it was at, as far as is known."""
         for answer in self.live.values():
-            answer.deaths += answer.begun
+            # It died at a prompt, or else at one of those that have brought no token yet: an
+            # answer that was begun again reads as its prompt whatever it was killed by before.
+            guilty = answer.begun if link.reading is None else answer.serial == link.reading
+            answer.deaths += guilty
             answer.asked, answer.begun = 0, False
             if answer.deaths >= self.config.deaths:
                 text = f"the worker died {answer.deaths} times at this answer"

@@ -110,7 +110,7 @@ class Begun(msgspec.Struct, tag=True, array_like=True, frozen=True):
 
 
 class Piece(msgspec.Struct, tag=True, array_like=True, frozen=True):
-    """Worker to gateway: the next piece of an answer."""
+    """Worker to gateway: the next piece of an answer; empty when a step gave half a character."""
 
     serial: int
     delta: Delta

@@ -50,7 +50,8 @@ def test_an_answer_ends_with_its_usage_and_leaves_nothing():
     loop.ask(1, "say héllo")
     loop.run()
     assert loop.text(1) == "héllo"
-    assert [d.text for d in loop.deltas(1)] == ["h", "é", "l", "l", "o", ""]
+    assert [d.text for d in loop.deltas(1)] == ["h", "", "é", "l", "l", "o", ""]
+    assert [len(d.tokens) for d in loop.deltas(1)] == [1, 0, 2, 1, 1, 1, 0]
     assert loop.deltas(1)[-1] == Delta((), "", "stop", Usage(10, 0, 6))
     assert not loop.answering.writing
     assert not loop.answering.brain.runner.answers

@@ -148,7 +148,7 @@ async def test_an_answer_goes_on_across_many_deaths_when_each_life_brings_it_fur
 
 async def test_a_request_that_kills_every_worker_is_lost_and_the_others_are_not():
     async with fake(deaths=3) as engine:
-        long = "abcdefghij" * 20
+        long = "👋你好abcdefghij" * 20
         async with aclosing(engine.generate(ask(f"say {long}"))) as other:
             deltas = [await anext(other)]
             with pytest.raises(WorkerLost, match="died 3 times"):
@@ -161,12 +161,12 @@ async def test_a_request_that_kills_every_worker_is_lost_and_the_others_are_not(
 
 async def test_those_who_wait_behind_it_are_not_to_blame_either():
     async with fake(slots=1, deaths=2) as engine:
-        requests = [ask("poisonsay x"), *(ask(f"say {name}") for name in "abc")]
+        requests = [ask("poisonsay x"), *(ask(f"say {name}") for name in "aé👋")]
         lost, *answers = await asyncio.gather(
             *(collect(engine, request) for request in requests), return_exceptions=True
         )
     assert isinstance(lost, WorkerLost)
-    assert [text(deltas) for deltas in answers] == ["a", "b", "c"]
+    assert [text(deltas) for deltas in answers] == ["a", "é", "👋"]
 
 
 async def test_a_stalled_worker_is_killed_and_its_answer_goes_on():
@@ -299,6 +299,35 @@ async def test_a_worker_ends_also_while_it_loads():
         while not (stage := await stages.get()).startswith("pid "):
             pass
     await ended(int(stage.removeprefix("pid ")))
+
+
+async def test_many_answers_cancellations_and_deaths_leave_every_answer_whole():
+    random = np.random.default_rng(1)
+
+    async def one(engine: WorkerEngine, number: int) -> None:
+        said = "".join(random.choice(list("abcdeé你👋"), random.integers(0, 60)))
+        deadly = f"die {random.integers(20, 50)} " if random.random() < 0.15 else ""
+        clip = Clip(f"c{number % 7}", np.full(100, number % 7, np.int16))
+        request = ask(clip, f"{deadly}say {said}", id=str(number))
+        stop = random.integers(0, 40) if random.random() < 0.3 else None
+        async with aclosing(engine.generate(request)) as deltas:
+            got = []
+            async for delta in deltas:
+                got.append(delta)
+                if len(got) == stop:
+                    assert said.startswith(text(got))
+                    return
+        assert text(got) == said
+        assert bytes(tokens(got)) == said.encode()
+        assert got[-1].usage.completion_tokens == len(said.encode())
+
+    async with fake(slots=5, deaths=8) as engine:
+        async with asyncio.TaskGroup() as group:
+            for number in range(40):
+                group.create_task(one(engine, number))
+        assert engine.restarts > 3
+        assert not engine.live
+    assert asyncio.all_tasks() == {asyncio.current_task()}
 
 
 @given(st.lists(st.integers(0, 3), max_size=3 * PENDING))
