@@ -514,8 +514,6 @@ def test_any_order_of_events_keeps_the_invariants(automatic, script):
         assert (session.state in (State.WAITING, State.RESPONDING)) == bool(peer.live)
         assert (session.state is State.HEARING) == peer.speaking
         items = session.conversation.items
-        assert all(
-            isinstance(b, UserTurn)
-            for a, b in pairwise(items)
-            if isinstance(a, Answer)
-        ), "no two answers in a row"
+        assert all(isinstance(b, UserTurn) for a, b in pairwise(items) if isinstance(a, Answer)), (
+            "no two answers in a row"
+        )
