@@ -18,7 +18,7 @@ import traceback
 from collections.abc import Iterator
 from typing import BinaryIO
 
-from realtime.engine import wire
+from realtime.engine import checkpoint, wire
 from realtime.engine.answering import Answering, Brain
 from realtime.engine.api import Loading, ModelInfo
 from realtime.engine.scheduler import SchedulerConfig
@@ -111,8 +111,9 @@ def awake(options: argparse.Namespace, gateway: Gateway) -> tuple[Brain, ModelIn
     def progress(stage: str, fraction: float) -> None:
         gateway.send(wire.Progress(Loading(stage, fraction)))
 
+    checkpoint.locate(options.model)
     progress("libraries", 0.0)
-    # Importing torch takes seconds; the gateway has been told, and is being listened to.
+    # Importing torch takes seconds; a wrong name was told before, and the gateway is heard.
     from realtime.engine import model, prompt, runner
     from realtime.engine.detokenise import Spelling
 

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import pytest_asyncio
 import structlog
 import tiny_model
 from hypothesis import given
@@ -333,7 +334,7 @@ async def test_many_answers_cancellations_and_deaths_leave_every_answer_whole():
 @given(st.lists(st.integers(0, 3), max_size=3 * PENDING))
 def test_a_consumer_that_lags_loses_nothing_and_holds_a_bounded_number_of_deltas(sizes):
     answer = Answer(1, ask("x"))
-    deltas = [Delta(tuple(range(i, i + n)), f"<{i}>") for i, n in enumerate(sizes)]
+    deltas = [Delta(tuple(range(i, i + n)), f"<{i}>" * n) for i, n in enumerate(sizes)]
     for delta in [*deltas, Delta((), "", "stop", Usage(1, 0, len(sizes)))]:
         answer.push(delta)
         assert len(answer.pending) <= PENDING
@@ -364,21 +365,49 @@ SHORT = Sampling(temperature=0.0, max_tokens=60)
 HEARD = Clip("heard", tiny_model.speechlike(1.3))
 
 
-@pytest.fixture(scope="module")
-def real(endless):
-    return WorkerConfig(str(endless), device="cpu", threads=1, slots=2)
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def real(endless):
+    config = WorkerConfig(str(endless), device="cpu", threads=1, slots=2)
+    async with WorkerEngine(config) as engine:
+        yield engine
 
 
+@pytest.mark.asyncio(loop_scope="module")
+async def test_two_answers_are_generated_at_once_and_errors_stay_with_their_own(real):
+    order = []
+
+    async def follow(name: str) -> list[Delta]:
+        deltas = []
+        async for delta in real.generate(ask(HEARD, f"I am {name}", sampling=SHORT)):
+            order.append(name)
+            deltas.append(delta)
+        return deltas
+
+    info = await real.ready()
+    assert (info.device, info.dtype, info.context) == ("cpu", "float32", 2048)
+    both = asyncio.gather(follow("a"), follow("b"))
+    with pytest.raises(EngineError, match=r"0\.1 to 30 s"):
+        await collect(real, ask(Clip("short", HEARD.pcm[:100])))
+    with pytest.raises(ContextTooLong, match="model's context is 2048"):
+        await collect(real, ask("way too long " * 2000))
+    for deltas in await both:
+        assert len(tokens(deltas)) == 60
+    assert sum(one != other for one, other in pairwise(order)) > 20
+    os.kill(worker_of(real), signal.SIGINT)
+    assert len(tokens(await collect(real, ask("still here?", sampling=SHORT)))) == 60
+    assert real.restarts == 0
+
+
+@pytest.mark.asyncio(loop_scope="module")
 async def test_kill_9_in_the_middle_of_long_answers_changes_nothing(real):
     greedy = ask(HEARD, "tell me more", sampling=Sampling(temperature=0.0, max_tokens=200))
     drawn = Sampling(temperature=1.0, top_k=20, top_p=1.0, seed=7, max_tokens=200)
     sampled = ask(HEARD, "tell me more", sampling=drawn)
-    async with WorkerEngine(real) as engine:
-        undisturbed = [await collect(engine, request) for request in (greedy, sampled)]
-        disturbed = await asyncio.gather(
-            collect_killing(engine, greedy, [10, 90]), collect(engine, sampled)
-        )
-        assert engine.restarts == 2
+    undisturbed = [await collect(real, request) for request in (greedy, sampled)]
+    disturbed = await asyncio.gather(
+        collect_killing(real, greedy, [10, 90]), collect(real, sampled)
+    )
+    assert real.restarts == 2
     assert tokens(undisturbed[0]) != tokens(undisturbed[1])
     for before, after in zip(undisturbed, disturbed, strict=True):
         assert len(tokens(before)) == 200
@@ -386,32 +415,6 @@ async def test_kill_9_in_the_middle_of_long_answers_changes_nothing(real):
         assert text(after) == text(before)
         assert after[-1].finish == "length"
         assert after[-1].usage == before[-1].usage
-
-
-async def test_two_answers_are_generated_at_once_and_errors_stay_with_their_own(real):
-    order = []
-
-    async def follow(name: str, engine: WorkerEngine) -> list[Delta]:
-        deltas = []
-        async for delta in engine.generate(ask(HEARD, f"I am {name}", sampling=SHORT)):
-            order.append(name)
-            deltas.append(delta)
-        return deltas
-
-    async with WorkerEngine(real) as engine:
-        info = await engine.ready()
-        assert (info.device, info.dtype, info.context) == ("cpu", "float32", 2048)
-        both = asyncio.gather(follow("a", engine), follow("b", engine))
-        with pytest.raises(EngineError, match=r"0\.1 to 30 s"):
-            await collect(engine, ask(Clip("short", HEARD.pcm[:100])))
-        with pytest.raises(ContextTooLong, match="model's context is 2048"):
-            await collect(engine, ask("way too long " * 2000))
-        for deltas in await both:
-            assert len(tokens(deltas)) == 60
-        assert sum(one != other for one, other in pairwise(order)) > 20
-        os.kill(worker_of(engine), signal.SIGINT)
-        assert len(tokens(await collect(engine, ask("still here?", sampling=SHORT)))) == 60
-        assert engine.restarts == 0
 
 
 async def test_a_folder_that_is_no_model_is_told(tmp_path):

@@ -14,7 +14,18 @@ from realtime.engine import wire
 from realtime.engine.worker import Gateway, parse, read
 
 ROOT = Path(__file__).parents[2]
-LIGHT = ("answering", "api", "detokenise", "fake", "link", "process", "scheduler", "wire", "worker")
+LIGHT = (
+    "answering",
+    "api",
+    "checkpoint",
+    "detokenise",
+    "fake",
+    "link",
+    "process",
+    "scheduler",
+    "wire",
+    "worker",
+)
 
 
 def test_messages_are_read_until_the_stream_ends():

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from dataclasses import replace
 from io import StringIO
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -20,24 +17,25 @@ from rich.console import Console
 from realtime.engine.api import Clip
 from scripts.compare_transformers import Answer, Result, clips_from, examples, main, report, show
 
-PROGRAM = Path(__file__).parents[2] / "scripts" / "compare_transformers.py"
 SAID = Answer(10, (1, 2, 3), "one two three", "stop")
 
 
-def run(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, PROGRAM, "--threads=1", *arguments], capture_output=True, text=True
-    )
+@pytest.fixture(autouse=True)
+def _own_log():
+    yield
+    structlog.reset_defaults()
 
 
-def test_the_documentations_examples_are_token_for_token_equal(tmp_path):
+def test_the_documentations_examples_are_token_for_token_equal(tmp_path, capsys):
     model = tiny_model.save(tmp_path / "model", repetition_penalty=1.1)
-    ran = run(f"--model={model}", f"--samples={tmp_path}", "--max-tokens=24")
-    assert ran.returncode == 0, ran.stderr
-    (line,) = ran.stdout.splitlines()
-    told = json.loads(line)
-    assert told["equal"] is True
-    assert [result["example"] for result in told["results"]] == [
+    with pytest.raises(SystemExit) as caught:
+        main(str(model), tmp_path, max_tokens=24, device="cpu", threads=1)
+    told = capsys.readouterr()
+    assert caught.value.code == 0, told.err
+    (line,) = told.out.splitlines()
+    result = json.loads(line)
+    assert result["equal"] is True
+    assert [one["example"] for one in result["results"]] == [
         "caption, audio tags",
         "caption, no audio tags",
         "voice chat",
@@ -45,14 +43,13 @@ def test_the_documentations_examples_are_token_for_token_equal(tmp_path):
         "batch of two",
         "batch of two",
     ]
-    assert told["tokens"] == sum(result["tokens"] for result in told["results"]) > 60
-    assert "voice chat" in ran.stderr
+    assert result["tokens"] == sum(one["tokens"] for one in result["results"]) > 60
+    assert "voice chat" in told.err
 
 
 def test_a_folder_that_is_no_model_is_told(tmp_path, capsys):
     with pytest.raises(typer.Exit) as caught:
         main(str(tmp_path), tmp_path)
-    structlog.reset_defaults()
     assert caught.value.exit_code == 2
     told = capsys.readouterr()
     assert told.out == ""
