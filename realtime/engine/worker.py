@@ -22,7 +22,7 @@ from realtime.engine import checkpoint, wire
 from realtime.engine.answering import Answering, Brain
 from realtime.engine.api import Loading, ModelInfo
 from realtime.engine.scheduler import SchedulerConfig
-from realtime.errors import ModelError
+from realtime.errors import EngineError, ModelError
 
 INBOX = 64
 """Messages received and not yet acted on; beyond that the gateway's writes wait."""
@@ -124,9 +124,16 @@ def awake(options: argparse.Namespace, gateway: Gateway) -> tuple[Brain, ModelIn
         threads=options.threads,
         progress=progress,
     )
+    prompts = prompt.Prompts(loaded.processor, loaded.info.context)
+    computer = runner.Runner(loaded)
+    progress("warm-up", 0.98)
+    try:
+        computer.warm_up()
+    except EngineError as error:
+        raise ModelError(f"{options.model} is loaded but cannot answer: {error}") from error
     brain = Brain(
-        prompt.Prompts(loaded.processor, loaded.info.context),
-        runner.Runner(loaded),
+        prompts,
+        computer,
         Spelling(loaded.processor.tokenizer.backend_tokenizer),
         loaded.ends,
         loaded.info.context,

@@ -147,12 +147,21 @@ def test_a_freed_answer_holds_nothing(loaded):
     assert not runner.sequences
 
 
+def test_warming_up_leaves_nothing_behind_and_changes_no_answer(loaded):
+    prompt = build(loaded, CONVERSATIONS["voice chat"])
+    cold, warm = Runner(loaded), Runner(loaded)
+    warm.warm_up()
+    assert not warm.sequences
+    assert not warm.embedded
+    assert run(warm, prompt) == run(cold, prompt)
+
+
 def test_a_model_that_computes_nonsense_fails_the_answer(tmp_path):
     broken = load(str(tiny_model.save(tmp_path)))
     with torch.no_grad():
         broken.model.lm_head.weight[3] = float("nan")
     with pytest.raises(EngineError, match="not finite"):
-        Runner(broken).prefill(1, build(broken, CONVERSATIONS["text only"]), GREEDY, ())
+        Runner(broken).warm_up()
 
 
 @pytest.mark.parametrize(

@@ -9,9 +9,12 @@ from io import BytesIO
 from pathlib import Path
 
 import pytest
+import tiny_model
+from safetensors.torch import load_file, save_file
 
 from realtime.engine import wire
-from realtime.engine.worker import Gateway, parse, read
+from realtime.engine.worker import Gateway, awake, parse, read
+from realtime.errors import ModelError
 
 ROOT = Path(__file__).parents[2]
 LIGHT = (
@@ -51,6 +54,17 @@ def test_what_is_sent_arrives():
     with ours, theirs:
         Gateway(theirs).send(wire.Unloadable("why"))
         assert ours.recv(1000) == wire.frame(wire.Unloadable("why"))
+
+
+def test_a_model_that_cannot_answer_is_told_while_loading(tmp_path):
+    model = tiny_model.save(tmp_path)
+    (file,) = model.glob("*.safetensors")
+    tensors = load_file(file)
+    tensors["language_model.lm_head.weight"][3] = float("nan")
+    save_file(tensors, file, metadata={"format": "pt"})
+    ours, theirs = socket.socketpair()
+    with ours, theirs, pytest.raises(ModelError, match=r"cannot answer.*not finite"):
+        awake(parse(["--fd=0", f"--model={model}", "--device=cpu"]), Gateway(theirs))
 
 
 def test_options():
