@@ -26,6 +26,7 @@ from demo import (
     vocabulary,
     voices,
 )
+from demo.batches import Phase
 from demo.evaluate import Case, Score
 from demo.model import Learner
 from rich.console import Console
@@ -49,9 +50,17 @@ CLIPS = {
 }  # fmt: skip
 SMOKE_CLIPS = {"held_espeak": 60, "espeak": 120}
 SMOKE = training.Settings(
-    steps=4, aligning_steps=2, warmup=2, clips=4, imitated=4, processes=1, evaluate_every=4,
-    evaluate_clips=2, save_every=2,
-)  # fmt: skip
+    steps=4,
+    rates=((0, 0.0), (2, 1.0), (4, 0.0)),
+    phases=(
+        Phase(first=0, answering=False, clips=4, imitated=4),
+        Phase(first=2, answering=True, clips=4, imitated=4, drills=1),
+    ),
+    processes=1,
+    evaluate_every=4,
+    evaluate_clips=2,
+    save_every=2,
+)
 SOURCES = ("espeak", "flite", "festival")
 
 
@@ -73,6 +82,7 @@ def follow(title: str, total: int, counts: Iterator[int]) -> None:
         task = progress.add_task(title, total=total)
         for count in counts:
             progress.update(task, completed=count)
+        progress.update(task, completed=total)
 
 
 def check_synthesisers(smoke: bool) -> None:
@@ -127,9 +137,11 @@ class Report:
         self.sums, self.count = {}, 0
 
 
-def final_cases(folder: Path, count: int, seed: int) -> list[Case]:
+def final_cases(folder: Path, scale: float, seed: int) -> list[Case]:
     """Draw the cases of the card: every skill, then voice chat on a bad line and in noise."""
-    cases = evaluate.all_cases(folder, count, seed + 1)
+    counts = {"held_espeak": 300, "slt": 200, "slt_hts": 100}
+    counts = {family: max(2, round(count * scale)) for family, count in counts.items()}
+    cases = evaluate.all_cases(folder, counts, max(2, round(200 * scale)), seed + 1)
     generator = np.random.default_rng(seed)
 
     def noisy(wave: augment.Wave) -> augment.Wave:
@@ -144,9 +156,9 @@ def final_cases(folder: Path, count: int, seed: int) -> list[Case]:
         "noise": noisy,
     }
     for family in ("held_espeak", "slt"):
-        plain = [c for c in cases if c.voices == family and c.skill == "voice chat"]
+        chats = [c for c in cases if c.voices == family and c.skill == "voice chat"][:100]
         for name, change in changes.items():
-            cases += evaluate.changed(plain, f"{family} {name}", change)
+            cases += evaluate.changed(chats, f"{family} {name}", change)
     return cases
 
 
@@ -191,8 +203,11 @@ def make(work: Path, out: Path, settings: training.Settings, clips: dict[str, in
     training.train(work, tokenizer, settings, Report(settings))
     learner = load_learner(work, settings)
     export.export(learner, tokenizer, out)
-    count = 300 if clips is CLIPS else 2
-    found = measure(out, settings.device, final_cases(work / "corpus", count, settings.seed), work)
+    if clips is CLIPS:
+        cases = final_cases(work / "corpus", 1.0, settings.seed)
+    else:
+        cases = final_cases(work / "corpus", 0.01, settings.seed)[::4]
+    found = measure(out, settings.device, cases, work)
     text = card.write_card(found, facts(work, settings, clips))
     (out / "README.md").write_text(text)
     return found
@@ -210,9 +225,6 @@ def main(
         Path, typer.Option("--samples", help="Where a few spoken questions are written.")
     ] = ROOT / "client" / "samples",
     seed: Annotated[int, typer.Option(help="Everything follows from it.")] = 0,
-    steps: Annotated[
-        int, typer.Option(help="Training steps; the last quarter lowers the learning rate.")
-    ] = training.Settings().steps,
     device: Annotated[str, typer.Option(help="Where to compute: cpu, cuda, cuda:1.")] = "cpu",
     processes: Annotated[
         int, typer.Option(help="Data-parallel training processes; use 1 with a GPU.")
@@ -240,7 +252,7 @@ def main(
     if smoke:
         settings, clips = replace(SMOKE, seed=seed, device=device), SMOKE_CLIPS
     else:
-        settings = training.Settings(steps=steps, seed=seed, device=device, processes=processes)
+        settings = training.Settings(seed=seed, device=device, processes=processes)
         clips = CLIPS
     found = make(work, out, settings, clips)
     samples.write_samples(work / "samples" if smoke else spoken)

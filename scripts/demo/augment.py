@@ -143,14 +143,16 @@ def place(pcm: Pcm | Wave, lead: int, tail: int) -> Wave:
     return np.pad(wave, (lead, tail)).astype(np.float32)
 
 
-def disturb(pcm: Pcm | Wave, rng: Generator, keep_voice: bool = False) -> Wave:
+def disturb(
+    pcm: Pcm | Wave, rng: Generator, keep_voice: bool = False, strength: float = 1.0
+) -> Wave:
     """Change a clip's tempo, room, level, noise and line at random.
 
     `keep_voice` spares what tells speakers apart.
     """
     wave: Wave = np.asarray(pcm.astype(np.float32) / 32768 if pcm.dtype == np.int16 else pcm)
     if rng.random() < 0.6:
-        spread = 0.04 if keep_voice else 0.14
+        spread = 0.04 if keep_voice else 0.14 * strength
         rate = rng.uniform(1 - spread, 1 + spread)
         wave = soxr.resample(wave, RATE, RATE * rate, quality="LQ")
     wave = wave * 10 ** (rng.uniform(-18, 4) / 20)
@@ -160,16 +162,18 @@ def disturb(pcm: Pcm | Wave, rng: Generator, keep_voice: bool = False) -> Wave:
     if rng.random() < 0.2:
         wave = add_room(wave, rng)
     if rng.random() < 0.8:
-        wave = add_noise(wave, rng.uniform(-80, -32), rng)
+        wave = add_noise(wave, rng.uniform(-80, -32 - 20 * (1 - strength)), rng)
     if rng.random() < 0.1:
         wave = telephone(wave)
     return quantise(wave)
 
 
-def draw_channel(rng: Generator, keep_voice: bool = False, warp: float | None = None) -> Channel:
+def draw_channel(
+    rng: Generator, keep_voice: bool = False, warp: float | None = None, strength: float = 1.0
+) -> Channel:
     """Draw a formant shift, a smooth equaliser curve and sometimes the band of a telephone."""
     if warp is None:
-        warp = rng.uniform(-0.03, 0.03) if keep_voice else rng.uniform(-0.2, 0.22)
+        warp = rng.uniform(-0.03, 0.03) if keep_voice else strength * rng.uniform(-0.2, 0.22)
         warp = warp if rng.random() < 0.7 else 0.0
     index = int(np.abs(np.log(WARPS) - warp).argmin())
     decibels = np.zeros(SPECTRUM)

@@ -32,6 +32,7 @@ class Audio:
     wave: augment.Wave
     channel: Channel
     words: str
+    woman: float = -1.0  # 1 for a woman, 0 for a man, where it is certain
 
 
 @dataclass(slots=True)
@@ -82,8 +83,9 @@ class Batch:
     places: list[Tensor]  # the clips' numbers, per group
     letters: list[Tensor]  # per clip: letter ids, empty for sounds
     words: list[Tensor]  # per clip: token ids of what is said
+    women: Tensor  # per clip: 1 for a woman, 0 for a man, -1 where it is not known
     spoken: list[Sequences]  # conversations over the clips, in clip order
-    imitated: Sequences
+    imitated: list[Sequences]
 
 
 class Voices:
@@ -105,16 +107,17 @@ class Voices:
                 elif order.family != "espeak" and order.pitch >= 165:
                     self.raised.append((name, i))
 
-    def say(self, words: str, rng: np.random.Generator) -> Audio:
+    def say(self, words: str, rng: np.random.Generator, strength: float) -> Audio:
         """Pick a clip that says the words, and disturb it."""
         names = [name for name in self.families if words in self.index[name]]
-        if not names:  # a corpus this small lacks some phrases: have them said on the spot
+        if names:
+            shares = np.array([FAMILIES[name] for name in names])
+            name = names[rng.choice(len(names), p=shares / shares.sum())]
+            clip = self.families[name].samples(int(rng.choice(self.index[name][words])))
+        else:  # a corpus this small lacks some phrases: have them said on the spot
             clip = voices.speak_espeak(voices.order_espeak(words, random.Random(rng.bytes(8))))
-            return Audio(augment.disturb(clip, rng), augment.draw_channel(rng), words)
-        shares = np.array([FAMILIES[name] for name in names])
-        name = names[rng.choice(len(names), p=shares / shares.sum())]
-        clip = self.families[name].samples(int(rng.choice(self.index[name][words])))
-        return Audio(augment.disturb(clip, rng), augment.draw_channel(rng), words)
+        wave = augment.disturb(clip, rng, strength=strength)
+        return Audio(wave, augment.draw_channel(rng, strength=strength), words)
 
     def by_speaker(self, speaker: str, rng: np.random.Generator) -> Audio:
         """Pick a clip by a man or a woman; a man's voice raised and warped is a woman's."""
@@ -126,14 +129,15 @@ class Voices:
             warp = None
         wave = augment.disturb(self.families[name].samples(i), rng, keep_voice=True)
         channel = augment.draw_channel(rng, keep_voice=True, warp=warp)
-        return Audio(wave, channel, self.families[name].orders[i].words)
+        said = self.families[name].orders[i].words
+        return Audio(wave, channel, said, float(speaker == "woman"))
 
-    def hear(self, turn: Turn, rng: np.random.Generator) -> Audio:
+    def hear(self, turn: Turn, rng: np.random.Generator, strength: float) -> Audio:
         """Make the audio of a turn."""
         if turn.source == "speech":
             if turn.speaker:
                 return self.by_speaker(turn.speaker, rng)
-            return self.say(turn.content, rng)
+            return self.say(turn.content, rng, strength)
         if turn.source == "sound":
             level = 10 ** (rng.uniform(-16, 0) / 20)
             wave = augment.disturb(sounds.MAKERS[turn.content](rng) * level, rng, keep_voice=True)
@@ -218,13 +222,13 @@ class Composer:
         layout.add_answer([*answer, END_OF_TEXT], 1.0 / (len(answer) + 1) ** 0.5)
         return layout
 
-    def imitate(self, words: str, rng: random.Random) -> list[int]:
+    def imitate(self, words: str, rng: random.Random, pause: int = 8) -> list[int]:
         """Spread the words' tokens over audio positions as an aligned encoder does."""
-        out = [BLANK] * rng.randint(2, 12)
+        out = [BLANK] * rng.randint(2, pause + 4)
         for token in self.encode(words):
             out += [token] * rng.choice((1, 1, 1, 2, 2, 3))
-            out += [BLANK] * rng.randint(1, 8)
-        return out + [BLANK] * rng.randint(1, 10)
+            out += [BLANK] * rng.randint(1, pause)
+        return out + [BLANK] * rng.randint(1, pause + 2)
 
 
 def round_up(length: int, multiple: int = 32) -> int:
@@ -256,7 +260,9 @@ def letter_ids(words: str) -> Tensor:
     return torch.tensor([LETTERS.index(c) + 1 for c in words], dtype=torch.long)
 
 
-def group_mels(audios: list[Audio], rng: np.random.Generator) -> tuple[list[Tensor], ...]:
+def group_mels(
+    audios: list[Audio], rng: np.random.Generator, strength: float
+) -> tuple[list[Tensor], ...]:
     """Compute spectrograms in groups of similar length, so that little is padding."""
     order = np.argsort([len(a.wave) for a in audios])
     parts = np.array_split(order, max(1, round(len(audios) / 7)))
@@ -268,7 +274,7 @@ def group_mels(audios: list[Audio], rng: np.random.Generator) -> tuple[list[Tens
         mel = augment.log_mel([a.wave for a in chosen], channels, longest)
         valid = [augment.mel_frames(len(a.wave)) for a in chosen]
         for one, count in zip(mel, valid, strict=True):
-            if rng.random() < 0.7:
+            if rng.random() < 0.7 * strength:
                 augment.mask_spectrogram(one, count, rng)
         mels.append(mel)
         frames.append(torch.tensor(valid))
@@ -276,54 +282,87 @@ def group_mels(audios: list[Audio], rng: np.random.Generator) -> tuple[list[Tens
 
 
 @dataclass(frozen=True, slots=True)
-class Sizes:
-    """How much one step holds."""
+class Phase:
+    """What the steps from `first` on are made of; counts are per step, over all processes."""
 
+    first: int
+    answering: bool  # whether the language model hears the clips, or they are only aligned
     clips: int = 40
-    imitated: int = 12
-    aligning_steps: int = 0  # afterwards, when sense matters more, twice as many are imitated
+    imitated: int = 24
+    imitated_weight: float = 0.5
+    drills: int = 0  # imitated conversations of many quick questions
+    analysis: float = 0.3  # share of the turns that have a written instruction
+    aligned: int = 0  # further clips that are aligned only
+    strength: float = 1.0  # how hard clips are disturbed
+    sums: float = 0.0  # share of the spoken questions that are made arithmetic
+    speakers: float = 0.0  # share of the turns made a question about the speaker
+    speaker_weight: float = 0.0  # of telling men from women by the projected audio alone
 
 
-class Batches(torch.utils.data.Dataset[Batch]):
+def phase_at(phases: tuple[Phase, ...], step: int) -> Phase:
+    """Return the phase that a step (the first is 1) belongs to."""
+    return [phase for phase in phases if phase.first < step][-1]
+
+
+class Batches:
     """Batch number `step` is a function of the seed and the step alone: resuming loses nothing."""
 
-    def __init__(self, folder: Path, tokenizer: str, seed: int, steps: range, sizes: Sizes) -> None:
+    def __init__(
+        self, folder: Path, tokenizer: str, seed: int, phases: tuple[Phase, ...], processes: int
+    ) -> None:
         self.folder, self.serialised, self.seed = folder, tokenizer, seed
-        self.steps, self.sizes = steps, sizes
+        self.phases, self.processes = phases, processes
         self.voices: Voices
         self.composer: Composer
         self.opened = False
 
-    def __len__(self) -> int:
-        return len(self.steps)
-
-    def __getitem__(self, item: int) -> Batch:
+    def __getitem__(self, step: int) -> Batch:
         if not self.opened:  # in the worker process, once
             self.opened = True
             self.voices = Voices(self.folder)
             self.composer = Composer(Tokenizer.from_str(self.serialised))
-        step = self.steps[item]
+        phase = phase_at(self.phases, step)
         rng = random.Random(f"{self.seed}-{step}")
         generator = np.random.default_rng([self.seed, step])
-        spoken, audios = self.spoken(rng, generator)
-        mels, frames, places = group_mels(audios, generator)
+        spoken, audios = self.spoken(rng, generator, phase)
+        mels, frames, places = group_mels(audios, generator, phase.strength)
         words = [torch.tensor(self.composer.encode(a.words), dtype=torch.long) for a in audios]
         letters = [letter_ids(a.words) for a in audios]
-        imitated = pad(
-            self.imitated(rng, self.sizes.imitated * (1 + (step > self.sizes.aligning_steps)))
-        )
-        return Batch(mels, frames, places, letters, words, spoken, imitated)
+        groups = (self.imitated(rng, phase), self.drills(rng, phase))
+        imitated = [pad(group) for group in groups if group]
+        women = torch.tensor([a.woman for a in audios])
+        return Batch(mels, frames, places, letters, words, women, spoken, imitated)
+
+    def share(self, count: int) -> int:
+        """Return this process's share of a count."""
+        return max(2, count // self.processes)
+
+    def drills(self, rng: random.Random, phase: Phase) -> list[Layout]:
+        """Draw drills, their audio imitated without pauses."""
+        layouts = []
+        for _ in range(phase.drills // self.processes):
+            drill = dialogues.draw_drill(rng, 10)
+            spoken = [turn for turn in drill.turns if turn.source != "typed"]
+            ids = [self.composer.imitate(turn.content, rng, pause=2) for turn in spoken]
+            layouts.append(self.composer.lay_out(drill, ids))
+        return layouts
 
     def spoken(
-        self, rng: random.Random, generator: np.random.Generator
+        self, rng: random.Random, generator: np.random.Generator, phase: Phase
     ) -> tuple[list[Sequences], list[Audio]]:
         """Draw conversations of one length until the clips are used up; group similar ones."""
         length = rng.choices((1, 2, 3, 4, 6), (0.4, 0.22, 0.17, 0.13, 0.08))[0]
         drawn: list[tuple[Layout, list[Audio]]] = []
         count = 0
-        while count < self.sizes.clips:
-            dialogue = dialogues.draw_dialogue(rng, length)
-            heard = [self.voices.hear(t, generator) for t in dialogue.turns if t.source != "typed"]
+        while count < self.share(phase.clips):
+            dialogue = dialogues.draw_dialogue(
+                rng, length, phase.analysis, phase.sums, phase.speakers
+            )
+            heard = [
+                self.voices.hear(t, generator, phase.strength)
+                for t in dialogue.turns
+                if t.source != "typed"
+            ]
             ids = [[AUDIO] * augment.audio_tokens(len(a.wave)) for a in heard]
             drawn.append((self.composer.lay_out(dialogue, ids), heard))
             count += len(heard)
@@ -333,13 +372,20 @@ class Batches(torch.utils.data.Dataset[Batch]):
         for start in range(0, len(drawn), size):
             part = drawn[start : start + size]
             groups.append(pad([lay for lay, _ in part], sum(len(heard) for _, heard in part)))
-        return groups, [audio for _, heard in drawn for audio in heard]
+        audios = [audio for _, heard in drawn for audio in heard]
+        audios += [
+            self.voices.by_speaker(rng.choice(("man", "woman")), generator)
+            if phase.speakers
+            else self.voices.say(dialogues.draw_spoken(rng), generator, phase.strength)
+            for _ in range(phase.aligned // self.processes)
+        ]
+        return groups, audios
 
-    def imitated(self, rng: random.Random, count: int) -> list[Layout]:
+    def imitated(self, rng: random.Random, phase: Phase) -> list[Layout]:
         """Draw conversations whose audio is imitated; now and then long ones."""
         length = rng.choices((1, 2, 3, 5, 18), (0.3, 0.25, 0.25, 0.17, 0.03))[0]
         layouts = []
-        for _ in range(max(1, count // length)):
+        for _ in range(max(1, self.share(phase.imitated) // length)):
             dialogue = dialogues.draw_dialogue(rng, length, analysis=0.15)
             spoken = [t for t in dialogue.turns if t.source != "typed"]
             if any(not imitable(t) for t in spoken):

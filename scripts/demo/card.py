@@ -107,8 +107,8 @@ def write_card(found: Score, facts: Facts) -> str:
         families=families,
         hours=f"{facts.hours:.1f}",
         steps=f"{settings.steps:,}",
-        aligning=f"{settings.aligning_steps:,}",
-        clips=settings.clips,
+        aligning=f"{settings.phases[1].first:,}",
+        clips=settings.phases[-1].clips,
         seed=settings.seed,
     )
 
@@ -169,6 +169,9 @@ Voice chat by kind of question:
 Kept out of training: the espeak-ng variants {held}, flite's voice slt and festival's
 cmu_us_slt_arctic_hts (the same speaker). All voices are synthetic: expect much less from a human
 voice.
+
+Known weaknesses: "say that again" after a count that was interrupted may go on counting instead of
+repeating what was heard; words outside the tables are heard as words inside them.
 
 ## How it was made
 

@@ -102,7 +102,9 @@ def retyped(words: str, rng: random.Random) -> str:
     return words[0].upper() + words[1:] + mark
 
 
-def chat_turn(rng: random.Random, name: str, last: str, memory: float) -> tuple[Turn, str]:
+def chat_turn(
+    rng: random.Random, name: str, last: str, memory: float, sums: float = 0.0
+) -> tuple[Turn, str]:
     """Draw a question asked by voice or typed; return it with the name known after it."""
     if rng.random() < memory:
         kind = rng.random()
@@ -117,6 +119,8 @@ def chat_turn(rng: random.Random, name: str, last: str, memory: float) -> tuple[
         skill = "memory"
     else:
         question = draw_question(rng)
+        if sums and rng.random() < sums:
+            question = rng.choice(QUESTIONS["arithmetic"])
         words, answer, skill = question.words, question.answer, question.skill
     if rng.random() < 0.12:
         return Turn("typed", "", retyped(words, rng), answer, skill), name
@@ -140,11 +144,16 @@ def analysis_turn(rng: random.Random) -> Turn:
         answer = f"It is {skills.SOUNDS[sound]}."
         return Turn("sound", sound, skills.ASK_SOUND, answer, "sounds", first)
     if kind < 0.92:
-        speaker = rng.choice(("man", "woman"))
-        answer = f"A {speaker}."
-        return Turn("speech", "", skills.ASK_SPEAKER, answer, "speaker", first, speaker)
+        return speaker_turn(rng, first)
     caption = caption_turn(rng)
     return replace(caption, text_first=first)
+
+
+def speaker_turn(rng: random.Random, first: bool) -> Turn:
+    """Draw a voice whose owner's sex is asked."""
+    speaker = rng.choice(("man", "woman"))
+    answer = f"A {speaker}."
+    return Turn("speech", "", skills.ASK_SPEAKER, answer, "speaker", first, speaker)
 
 
 def caption_turn(rng: random.Random) -> Turn:
@@ -180,7 +189,9 @@ def interrupt(turn: Turn, rng: random.Random) -> Turn:
     return replace(turn, answer=kept, finished=False)
 
 
-def draw_dialogue(rng: random.Random, length: int, analysis: float = 0.3) -> Dialogue:
+def draw_dialogue(
+    rng: random.Random, length: int, analysis: float = 0.3, sums: float = 0.0, speakers: float = 0.0
+) -> Dialogue:
     """Draw a conversation of `length` turns; single ones are sometimes prompts for a caption."""
     if length == 1 and rng.random() < 0.06:
         style: Literal["tagged", "bare"] = "bare" if rng.random() < 0.15 else "tagged"
@@ -194,14 +205,34 @@ def draw_dialogue(rng: random.Random, length: int, analysis: float = 0.3) -> Dia
             turn = empty_turn(rng)
         elif kind < 0.05 + analysis:
             turn = analysis_turn(rng)
+        elif speakers and rng.random() < speakers:
+            turn = speaker_turn(rng, False)
         else:
-            turn, name = chat_turn(rng, name, last, memory)
+            turn, name = chat_turn(rng, name, last, memory, sums)
         if position < length - 1 and rng.random() < 0.12:
             turn = interrupt(turn, rng)
         last = turn.answer
         turns.append(turn)
     first = rng.randint(1, 29) if rng.random() < 0.25 else 1
     return Dialogue(tuple(turns), draw_system(rng), first)
+
+
+def draw_drill(rng: random.Random, length: int) -> Dialogue:
+    """Draw many quick questions without sound, typed or spoken, for facts and memory to sink in."""
+    name = last = ""
+    turns = []
+    for _ in range(length):
+        if rng.random() < 0.55:
+            question = rng.choice(QUESTIONS["arithmetic"])
+            words, answer, skill = question.words, question.answer, question.skill
+            turn = Turn("speech", words, "", answer, skill)
+            if rng.random() < 0.5:
+                turn = Turn("typed", "", retyped(words, rng), answer, skill)
+        else:
+            turn, name = chat_turn(rng, name, last, 0.6)
+        last = turn.answer
+        turns.append(turn)
+    return Dialogue(tuple(turns), draw_system(rng))
 
 
 def draw_system(rng: random.Random) -> str:

@@ -59,29 +59,27 @@ def speech_cases(folder: Path, family: str, count: int, rng: random.Random) -> l
     asked = [i for i, order in enumerate(clips.orders) if order.words in answers]
     cases: list[Case] = []
 
-    def clip(words: str) -> Wave:
-        return placed(augment.place(clips.samples(rng.choice(index[words])), 0, 0))
+    def clip(number: int) -> Wave:
+        return placed(augment.place(clips.samples(number), 0, 0))
 
     def add(skill: str, topic: str, turns: Sequence[Turn], audio: Sequence[Wave]) -> None:
         cases.append(Case(skill, family, topic, Dialogue(tuple(turns)), tuple(audio)))
 
-    for i in rng.sample(asked, min(count, len(asked))):
-        words = clips.orders[i].words
-        wave = placed(augment.place(clips.samples(i), 0, 0))
+    for position, i in enumerate(rng.sample(asked, min(count, len(asked)))):
+        words, audio = clips.orders[i].words, [clip(i)]
         question = answers[words]
-        add("voice chat", question.skill, [spoken(words, "", question.answer)], [wave])
+        add("voice chat", question.skill, [spoken(words, "", question.answer)], audio)
         said = skills.sentence(words)
-        add("transcription", question.skill, [spoken(words, skills.ASK_WORDS, said)], [wave])
-        if len(cases) % 3 == 0:
+        add("transcription", question.skill, [spoken(words, skills.ASK_WORDS, said)], audio)
+        if position % 4 == 0:
             caption = f"A person says: {words}."
-            add("caption", "speech", [spoken(words, skills.ASK_CAPTION, caption)], [wave])
+            add("caption", "speech", [spoken(words, skills.ASK_CAPTION, caption)], audio)
             cases[-1] = tagged(cases[-1])
-        if speaker := clips.orders[i].speaker:
-            turn = spoken(words, skills.ASK_SPEAKER, f"A {speaker}.")
-            add("speaker", speaker, [turn], [wave])
+        if position % 3 == 0 and (speaker := clips.orders[i].speaker):
+            add("speaker", speaker, [spoken(words, skills.ASK_SPEAKER, f"A {speaker}.")], audio)
     for number in range(count // 3):
         topic, turns = memory_turns(number, rng, index, answers)
-        add("memory", topic, turns, [clip(turn.content) for turn in turns])
+        add("memory", topic, turns, [clip(rng.choice(index[turn.content])) for turn in turns])
     return cases
 
 
@@ -147,14 +145,14 @@ def other_cases(count: int, rng: random.Random, seed: int) -> list[Case]:
     return cases
 
 
-def all_cases(folder: Path, count: int, seed: int) -> list[Case]:
-    """Draw the cases of an evaluation: `count` clips per held-out family, and the rest."""
+def all_cases(folder: Path, counts: dict[str, int], others: int, seed: int) -> list[Case]:
+    """Draw the cases of an evaluation: so many clips per held-out family, and those without."""
     rng = random.Random(f"{seed}-cases")
     cases: list[Case] = []
-    for family in corpus.HELD_OUT:
+    for family, count in counts.items():
         if (folder / f"{family}.json").exists():
             cases += speech_cases(folder, family, count, rng)
-    return cases + other_cases(count // 2, rng, seed + 77)
+    return cases + other_cases(others, rng, seed + 77)
 
 
 def changed(cases: Iterable[Case], voices: str, change: Callable[[Wave], Wave]) -> list[Case]:

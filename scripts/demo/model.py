@@ -1,9 +1,10 @@
 """The miniature Qwen2-Audio and its training objective.
 
-The architecture is exactly Qwen2-Audio's, only small. Two heads that are thrown away after training
-help a small model align quickly: letters at the encoder's output, and at the projector's output the
-tokens of the words, scored by cosine against the language model's own embeddings. The second makes
-the projected audio look like text to the language model, so that what it learnt from text holds.
+The architecture is exactly Qwen2-Audio's, only small. Three heads that are thrown away after
+training help a small model align quickly: letters at the encoder's output; at the projector's
+output the tokens of the words, scored by cosine against the language model's own embeddings; and
+there, too, whether a man or a woman speaks. The second makes the projected audio look like text to
+the language model, so that what it learnt from text holds.
 """
 
 from __future__ import annotations
@@ -53,6 +54,7 @@ class Losses:
     imitated: Tensor
     letters: Tensor
     words: Tensor
+    speaker: Tensor
 
 
 class Learner(nn.Module):
@@ -71,6 +73,7 @@ class Learner(nn.Module):
         self.letters = nn.Linear(WIDTH, len(LETTERS) + 1)
         self.blank = nn.Parameter(torch.randn(WIDTH) * 0.02)
         self.sharpness = nn.Parameter(torch.tensor(10.0))
+        self.speaker = nn.Linear(WIDTH, 1)
 
     @property
     def embeddings(self) -> nn.Embedding:
@@ -113,15 +116,23 @@ class Learner(nn.Module):
                 projected[place] = audio[row, : int(tokens[row])]
         return torch.cat(letter_losses).mean(), torch.cat(word_losses).mean(), projected
 
+    def speaker_loss(self, audio: list[Tensor], women: Tensor) -> Tensor:
+        """Return the loss of telling men from women by the projected audio, where it is known."""
+        known = [i for i, woman in enumerate(women.tolist()) if woman >= 0]
+        if not known:
+            return self.blank.new_zeros(())
+        means = torch.stack([audio[i].float().mean(0) for i in known])
+        return F.binary_cross_entropy_with_logits(self.speaker(means)[:, 0].float(), women[known])
+
     def similarity(self, audio: Tensor) -> Tensor:
         """Score projected audio against the blank and every token's embedding, by cosine."""
         table = F.normalize(torch.cat([self.blank[None], self.embeddings.weight]).float(), dim=-1)
         with torch.autocast(audio.device.type, enabled=False):
             return F.normalize(audio.float(), dim=-1) @ table.T * self.sharpness
 
-    def spoken_loss(self, groups: list[Sequences], audio: list[Tensor]) -> Tensor:
-        """Return the mean answer loss of groups of conversations that share the clips in order."""
-        total = weight = audio[0].new_zeros((), dtype=torch.float32)
+    def conversation_loss(self, groups: list[Sequences], audio: list[Tensor]) -> Tensor:
+        """Return the mean answer loss of groups of conversations over the clips, in order."""
+        total = weight = torch.zeros((), device=self.blank.device)
         for group in groups:
             part, part_weight = self.answer_loss(group, audio[: group.clips])
             audio = audio[group.clips :]
@@ -156,13 +167,12 @@ class Learner(nn.Module):
         blurred = inputs + torch.randn_like(inputs) * scale
         return torch.where((is_word | blank)[..., None], blurred.to(inputs.dtype), inputs)
 
-    def forward(self, batch: Batch, aligning_only: bool) -> Losses:
+    def forward(self, batch: Batch, answering: bool) -> Losses:
         """Compute every part of the objective."""
         letters, words, audio = self.ctc(batch)
-        imitated, weight = self.answer_loss(batch.imitated, [])
-        imitated = imitated / weight
-        answer = letters.new_zeros(()) if aligning_only else self.spoken_loss(batch.spoken, audio)
-        return Losses(answer, imitated, letters, words)
+        imitated = self.conversation_loss(batch.imitated, [])
+        answer = self.conversation_loss(batch.spoken, audio) if answering else letters.new_zeros(())
+        return Losses(answer, imitated, letters, words, self.speaker_loss(audio, batch.women))
 
 
 def ctc_loss(scores: Tensor, count: Tensor, targets: list[Tensor]) -> Tensor:

@@ -10,30 +10,61 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
 from tokenizers import Tokenizer
 from torch import Tensor, nn
 
-from . import evaluate
-from .batches import Batch, Batches, Sequences, Sizes
+from . import corpus, evaluate
+from .batches import Batch, Batches, Phase, Sequences, phase_at
 from .evaluate import Score
 from .model import Learner, Losses
+
+# Align first; then answer; then, once words come through, drill what is known by heart; then hear
+# as many clips as possible, less disturbed; at last practise what is hardest: spoken arithmetic,
+# and telling who speaks.
+CURRICULUM = (
+    Phase(first=0, answering=False, imitated=12),
+    Phase(first=700, answering=True),
+    Phase(first=1300, answering=True, imitated=16, imitated_weight=1.0, drills=6, analysis=0.42),
+    Phase(
+        first=1900, answering=True, clips=28, aligned=32, imitated=8, drills=2, analysis=0.42,
+        strength=0.65,
+    ),
+    Phase(
+        first=2500, answering=True, clips=44, aligned=8, imitated=8, drills=2, analysis=0.22,
+        strength=0.65, sums=0.45,
+    ),
+    Phase(
+        first=3100, answering=True, clips=40, imitated=6, drills=1, analysis=0.22,
+        strength=0.65, sums=0.3, speakers=0.38,
+    ),
+    Phase(
+        first=3300, answering=True, clips=36, aligned=12, imitated=6, drills=1, analysis=0.22,
+        strength=0.65, sums=0.3, speakers=0.38, speaker_weight=1.0,
+    ),
+)  # fmt: skip
+
+
+# The learning rate as a share of its peak, linear between these steps. The last phase, which brings
+# something new, starts a little higher than the one before it ended.
+RATES = (
+    (0, 0.0), (150, 1.0), (1920, 1.0), (2000, 0.938), (2001, 1.0), (2010, 1.0), (3100, 0.187),
+    (3101, 0.3), (3300, 0.167), (3301, 0.4), (3660, 0.0),
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
     """Everything that decides what is learnt."""
 
-    steps: int = 4400
-    aligning_steps: int = 700  # first steps: alignment and imitated audio only
-    warmup: int = 150
-    decay: float = 0.25  # share of the steps over which the rate falls to nothing at the end
+    steps: int = 3660
+    rates: tuple[tuple[int, float], ...] = RATES
     matrix_rate: float = 2e-3  # for the layers' matrices, by Muon
     rate: float = 1.5e-3  # for everything else, by AdamW
-    clips: int = 40
-    imitated: int = 12
+    phases: tuple[Phase, ...] = CURRICULUM
     seed: int = 0
     processes: int = 2
     device: str = "cpu"
@@ -43,9 +74,9 @@ class Settings:
 
 
 def rate_factor(step: int, settings: Settings) -> float:
-    """Return the learning rate at a step as a share of its peak: warm-up, constant, decay."""
-    falling = max(1, round(settings.steps * settings.decay))
-    return min(1.0, step / max(1, settings.warmup), max(0.0, (settings.steps - step + 1) / falling))
+    """Return the learning rate at a step as a share of its peak."""
+    steps, factors = zip(*settings.rates, strict=True)
+    return float(np.interp(step, steps, factors))
 
 
 def make_optimizers(learner: Learner, settings: Settings) -> list[torch.optim.Optimizer]:
@@ -81,14 +112,17 @@ def move(batch: Batch, device: str) -> Batch:
         batch.places,
         batch.letters,
         batch.words,
+        batch.women.to(device),
         [sequences(s) for s in batch.spoken],
-        sequences(batch.imitated),
+        [sequences(s) for s in batch.imitated],
     )
 
 
-def objective(losses: Losses) -> Tensor:
+def objective(losses: Losses, phase: Phase) -> Tensor:
     """Weigh the parts."""
-    return losses.answer + 0.5 * losses.imitated + 0.5 * losses.letters + losses.words
+    imitated = phase.imitated_weight * losses.imitated
+    speaker = phase.speaker_weight * losses.speaker
+    return losses.answer + imitated + 0.5 * losses.letters + losses.words + speaker
 
 
 def average_gradients(parameters: list[nn.Parameter]) -> None:
@@ -144,14 +178,10 @@ class Trainer:
     def data(self) -> Batches:
         """Return this process's share of every step's batch."""
         settings = self.settings
-        sizes = Sizes(
-            max(2, settings.clips // settings.processes),
-            max(2, settings.imitated // settings.processes),
-            settings.aligning_steps,
-        )
         seed = settings.seed * 64 + self.rank
-        steps = range(settings.steps + 1)
-        return Batches(self.work / "corpus", self.tokenizer.to_str(), seed, steps, sizes)
+        tokenizer = self.tokenizer.to_str()
+        folder = self.work / "corpus"
+        return Batches(folder, tokenizer, seed, settings.phases, settings.processes)
 
     def train(self, report: Callable[[int, dict[str, float]], None]) -> None:
         """Run the remaining steps; `report` is called on process 0 after each."""
@@ -178,10 +208,10 @@ class Trainer:
             for group in optimizer.param_groups:
                 group["lr"] = peak * factor
             optimizer.zero_grad()
-        aligning_only = self.step < settings.aligning_steps
+        phase = phase_at(settings.phases, self.step + 1)
         with torch.autocast(torch.device(settings.device).type, torch.bfloat16):
-            losses: Losses = self.learner(move(batch, settings.device), aligning_only)
-        torch.autograd.backward(objective(losses))
+            losses: Losses = self.learner(move(batch, settings.device), phase.answering)
+        torch.autograd.backward(objective(losses, phase))
         average_gradients(self.parameters)
         norm = nn.utils.clip_grad_norm_(self.parameters, 1.0)
         if torch.isfinite(norm):
@@ -192,12 +222,14 @@ class Trainer:
             "imitated": float(losses.imitated.detach()),
             "letters": float(losses.letters.detach()),
             "words": float(losses.words.detach()),
+            "speaker": float(losses.speaker.detach()),
             "norm": float(norm),
         }
 
     def evaluate(self, clips: int) -> Score:
         """Evaluate a share of the cases in every process and add the counts up."""
-        cases = evaluate.all_cases(self.work / "corpus", clips, self.settings.seed)
+        counts = dict.fromkeys(corpus.HELD_OUT, clips)
+        cases = evaluate.all_cases(self.work / "corpus", counts, clips, self.settings.seed)
         share = cases[self.rank :: self.settings.processes]
         mine = evaluate.score(share, evaluate.answer_all(self.learner, self.tokenizer, share))
         if not dist.is_initialized():

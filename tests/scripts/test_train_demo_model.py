@@ -219,13 +219,21 @@ def test_held_out_voices_never_train():
     assert not any("slt" in voice for voice in voices.FESTIVAL_VOICES)
 
 
-def test_learning_rate_warms_up_stays_and_falls_to_nothing():
-    settings = training.Settings(steps=1000, warmup=100, decay=0.2)
+def test_learning_rate_is_linear_between_its_points_and_ends_at_nothing():
+    settings = training.Settings(rates=((0, 0.0), (100, 1.0), (800, 1.0), (1000, 0.0)))
     factors = [training.rate_factor(step, settings) for step in range(1, 1001)]
     assert factors[49] == 0.5
-    assert factors[100:799] == [1.0] * 699
-    assert 0 < factors[-1] < 0.01
-    assert all(b <= a for a, b in itertools.pairwise(factors[799:]))
+    assert factors[99:800] == [1.0] * 701
+    assert factors[-1] == 0
+    assert all(b <= a for a, b in itertools.pairwise(factors[99:]))
+    assert training.RATES[-1] == (training.Settings().steps, 0.0)
+
+
+def test_phases_begin_after_their_first_step_count():
+    phases = training.CURRICULUM
+    found = [phases.index(batches.phase_at(phases, step)) for step in (1, 700, 701, 1900, 9000)]
+    assert found == [0, 0, 1, 2, len(phases) - 1]
+    assert not batches.phase_at(phases, 1).answering
 
 
 def test_scores_add_up_and_show_in_the_card():
