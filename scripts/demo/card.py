@@ -86,6 +86,12 @@ def wording_table() -> str:
     return table(["skill", "questions", "for example", "answer"], rows)
 
 
+def clips_per_step(settings: Settings) -> str:
+    """Write how many clips a step holds."""
+    counts = sorted(phase.clips + phase.aligned for phase in settings.phases)
+    return f"{counts[0]} to {counts[-1]}"
+
+
 def write_card(found: Score, facts: Facts) -> str:
     """Write the model card."""
     settings = facts.settings
@@ -108,7 +114,7 @@ def write_card(found: Score, facts: Facts) -> str:
         hours=f"{facts.hours:.1f}",
         steps=f"{settings.steps:,}",
         aligning=f"{settings.phases[1].first:,}",
-        clips=settings.phases[-1].clips,
+        clips=clips_per_step(settings),
         seed=settings.seed,
     )
 
@@ -178,7 +184,9 @@ repeating what was heard; words outside the tables are heard as words inside the
 `python scripts/train_demo_model.py` (seed {seed}) makes everything anew: {hours} hours of speech
 ({families} clips), the tokenizer, {steps} steps of {clips} clips each, of which the first
 {aligning} only align the encoder with the language model's own embeddings, this evaluation and
-this card. The synthesisers come from Debian: espeak-ng, flite, festival.
+this card. The synthesisers come from Debian: espeak-ng, flite, festival. The first weights were
+made while the recipe was found: training was interrupted, later phases were added, and it was
+resumed, so a run from the start gives a similar model, not the same bits.
 
 ## Loading it
 
