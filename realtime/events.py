@@ -205,7 +205,10 @@ class Emit:
 
 @dataclass(frozen=True, slots=True)
 class Generate:
-    """Ask the engine; its deltas come back as inputs with the request's id."""
+    """Ask the engine; its deltas come back as inputs with the request's id.
+
+    A request of low priority is a guess: Confirm or Cancel follows.
+    """
 
     request: Request
 
@@ -217,4 +220,11 @@ class Cancel:
     response: str
 
 
-Effect = Emit | Generate | Cancel
+@dataclass(frozen=True, slots=True)
+class Confirm:
+    """The answer `response`, asked for on a guess, is wanted: somebody waits for it from now on."""
+
+    response: str
+
+
+Effect = Emit | Generate | Cancel | Confirm
