@@ -168,7 +168,7 @@ def from_file(file: Path, known: Mapping[Key, Any]) -> dict[Key, Given]:
         tree = msgspec.toml.decode(file.read_bytes())
     except OSError as error:
         raise ConfigError(f"{file} cannot be read: {error.strerror}.") from None
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, ValueError, RecursionError) as error:
         raise ConfigError(f"{file} is not valid TOML: {error}.") from None
     return {key: Given(value, f"in {file}") for key, value in flat(tree, known, file)}
 
@@ -204,15 +204,13 @@ def from_environment(environment: Mapping[str, str], known: Mapping[Key, Any]) -
 
 
 def hint(key: Key, known: Mapping[Key, Any]) -> str:
-    """Suggest what may have been meant: a key of the same name elsewhere, or a similar one."""
-    elsewhere = [dotted(other) for other in known if other[-1] == key[-1]]
-    sections = sorted({other[0] for other in known})
-    candidates = [dotted(other) for other in known] + sections
-    close = elsewhere or difflib.get_close_matches(dotted(key), candidates, n=1)
-    if close:
-        return f"did you mean {close[0]}?"
-    siblings = [other[-1] for other in known if other[:-1] == key[:-1]] or sections
-    return f"there are {', '.join(siblings)}."
+    """Suggest what may have been meant: a similar name in the section, or anywhere."""
+    siblings = {other[-1]: other for other in known if other[:-1] == key[:-1]}
+    anywhere = {other[-1]: other for other in known} | {other[0]: other[:1] for other in known}
+    pool = siblings or anywhere
+    for name in difflib.get_close_matches(key[-1], pool, n=1):
+        return f"did you mean {dotted(pool[name])}?"
+    return f"there are {', '.join(siblings or sorted({other[0] for other in known}))}."
 
 
 def compose(kind: Any, given: Mapping[Key, Given], path: Key = ()) -> Any:

@@ -74,13 +74,12 @@ def serve(
     try:
         environment = configuration.environment()
         settings = configuration.load(file=config, environment=environment, options=options)
-        run(settings)
+        if run(settings):
+            leave("stopped at once; answers under way were cut off", STOPPED_TWICE)
     except ConfigError as error:
         leave(str(error), 2)
     except RealtimeError as error:
         leave(str(error), 1)
-    except asyncio.CancelledError:
-        leave("stopped at once, answers under way were cut off", STOPPED_TWICE)
 
 
 def leave(reason: str, code: int) -> NoReturn:
@@ -89,8 +88,8 @@ def leave(reason: str, code: int) -> NoReturn:
     raise typer.Exit(code)
 
 
-def run(settings: Settings) -> None:
-    """Bind the port, then load the model and serve until a signal comes."""
+def run(settings: Settings) -> bool:
+    """Bind the port, load the model, serve until a signal; tell whether a second one came."""
     import uvloop
 
     from realtime.gateway import log
@@ -101,13 +100,14 @@ def run(settings: Settings) -> None:
         bind(settings.server.host, settings.server.port) as listening,
         asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
     ):
-        runner.run(serve_model(settings, listening))
+        return runner.run(serve_model(settings, listening))
 
 
-async def serve_model(settings: Settings, listening: socket.socket) -> None:
-    """Serve while the model loads and after; raise ModelError when it cannot be loaded."""
+async def serve_model(settings: Settings, listening: socket.socket) -> bool:
+    """Serve while the model loads and after; raise when there will never be an answer (again)."""
+    hurried = False
     from realtime.engine.process import WorkerEngine
-    from realtime.errors import ModelError
+    from realtime.errors import RealtimeError
     from realtime.gateway.app import create_app
     from realtime.gateway.server import serve as serve_app
 
@@ -115,11 +115,12 @@ async def serve_model(settings: Settings, listening: socket.socket) -> None:
         app = create_app(settings, engine)
         try:
             async with asyncio.TaskGroup() as group:
-                telling = group.create_task(tell(engine, settings, address(listening)))
-                await serve_app(app, listening, settings.server)
-                telling.cancel()
-        except* ModelError as failed:
+                watching = group.create_task(watch(engine, settings, address(listening)))
+                hurried = await serve_app(app, listening, settings.server)
+                watching.cancel()
+        except* RealtimeError as failed:
             raise failed.exceptions[0] from None
+    return hurried
 
 
 def address(listening: socket.socket) -> str:
@@ -127,6 +128,15 @@ def address(listening: socket.socket) -> str:
     host, port = listening.getsockname()[:2]
     host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)
     return f"http://{host}:{port}"
+
+
+async def watch(engine: WorkerEngine, settings: Settings, address: str) -> None:
+    """Tell of the engine's loading; raise what ends it for good, now or later."""
+    await tell(engine, settings, address)
+    assert engine.supervisor is not None
+    await asyncio.wait({engine.supervisor})
+    if engine.failure is not None:
+        raise engine.failure
 
 
 async def tell(engine: WorkerEngine, settings: Settings, address: str) -> None:
@@ -163,7 +173,7 @@ def logged(console: Console) -> Generator[Callable[[Loading], None], None, None]
 
     def show(loading: Loading) -> None:
         nonlocal stage
-        if loading.stage != stage:
+        if loading.stage not in (stage, "failed"):
             stage = loading.stage
             log_line("loading", stage=stage)
 

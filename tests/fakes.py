@@ -4,14 +4,30 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import numpy as np
+import structlog
 
 from realtime.audio.pcm import Pcm, samples_of
 
 GUARD_S = 20.0
 """How long a test waits for what must come; never how long it takes."""
+
+
+@contextmanager
+def undisturbed_logging() -> Iterator[None]:
+    """Leave logging as it was."""
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    try:
+        yield
+    finally:
+        root.handlers = handlers
+        root.setLevel(level)
+        structlog.reset_defaults()
 
 
 class LoudVad:

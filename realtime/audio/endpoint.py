@@ -132,6 +132,7 @@ class Endpointer:
         self.last_speech = 0  # end of the last speech frame of the open utterance
         self.paused: Utterance | None = None
         self.recent: deque[int] = deque()  # where speech frames not yet believed began
+        self.onset = 0  # where their sound began
 
     @property
     def position(self) -> int:
@@ -183,7 +184,7 @@ class Endpointer:
 
     def step(self, frame: Pcm, events: list[EndpointEvent]) -> None:
         """Score one frame and move on by it."""
-        speech = not self.config.automatic or self.vad(frame)
+        speech = int(self.vad(frame)) if self.config.automatic else 1
         self.frames.append(frame.tobytes())
         self.scored += FRAME
         if self.start is None:
@@ -196,12 +197,16 @@ class Endpointer:
         while self.frames and self.scored - (len(self.frames) - 1) * FRAME <= keep:
             self.frames.popleft()
 
-    def enough(self, speech: bool) -> bool:
+    def enough(self, speech: int) -> bool:
         """Note the last frame; tell whether `min_speech` came within twice its time."""
         if speech:
-            self.recent.append(max(self.scored - FRAME, self.boundary))
+            if not self.recent:
+                begin = self.scored - speech * FRAME
+                self.onset = max(begin, self.oldest, self.boundary, self.last_speech)
+            self.recent.append(self.scored - FRAME)
         while self.recent and self.recent[0] < self.scored - 2 * self.min_frames * FRAME:
             self.recent.popleft()
+            self.onset = self.recent[0] if self.recent else self.scored
         return len(self.recent) >= self.min_frames
 
     @property
@@ -209,16 +214,15 @@ class Endpointer:
         """Tell whether half of the speech needed is there: no moment to end at."""
         return 2 * len(self.recent) >= self.min_frames
 
-    def idle(self, speech: bool, events: list[EndpointEvent]) -> None:
+    def idle(self, speech: int, events: list[EndpointEvent]) -> None:
         """Open an utterance once there is enough speech."""
         if self.enough(speech):
-            onset = self.recent[0]
             self.recent.clear()
-            self.start = max(onset - self.prefix, self.boundary, self.oldest)
+            self.start = max(self.onset - self.prefix, self.boundary, self.oldest)
             self.last_speech = self.scored
-            events.append(Started(onset))
+            events.append(Started(self.onset))
 
-    def listen(self, speech: bool, events: list[EndpointEvent]) -> None:
+    def listen(self, speech: int, events: list[EndpointEvent]) -> None:
         """Follow the open utterance until it pauses."""
         if speech:
             self.last_speech = self.scored
@@ -228,7 +232,7 @@ class Endpointer:
             events.append(Paused(self.paused))
             self.expire(events)
 
-    def wait(self, speech: bool, events: list[EndpointEvent]) -> None:
+    def wait(self, speech: int, events: list[EndpointEvent]) -> None:
         """Go on with a paused utterance once there is enough speech, or end it."""
         if self.enough(speech):
             self.resume(events)
@@ -237,7 +241,7 @@ class Endpointer:
 
     def resume(self, events: list[EndpointEvent]) -> None:
         """Take the recent speech into the open utterance."""
-        events.append(Resumed(self.recent[0]))
+        events.append(Resumed(self.onset))
         self.recent.clear()
         self.paused = None
         self.last_speech = self.scored

@@ -10,7 +10,7 @@ import traceback
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, assert_never
 
 import numpy as np
 
@@ -95,6 +95,8 @@ class Answering:
                 self._forget(serial)
             case wire.Ping():
                 self.send(wire.Pong())
+            case _:
+                assert_never(message)
 
     def step(self) -> bool:
         """Run one step of the model; tell whether there was one to run."""
@@ -132,6 +134,8 @@ class Answering:
         match step:
             case Prefill(serial):
                 w = self.writing[serial]
+                # Should the process die now, it is this answer that it died at.
+                self.send(wire.Begun(serial))
                 token = self.brain.runner.prefill(
                     serial, w.prompt, w.request.sampling, w.request.prefix
                 )
@@ -152,12 +156,13 @@ class Answering:
             return True
         writing.count += 1
         fragment = writing.detokeniser.push(token)
-        if writing.count < writing.limit:
-            if fragment:
-                self.send(wire.Piece(serial, Delta(fragment.tokens, fragment.text)))
-            return False
-        self._tell(serial, writing, fragment or writing.detokeniser.finish(), "length")
-        return True
+        if writing.count == writing.limit:
+            self._tell(serial, writing, fragment or writing.detokeniser.finish(), "length")
+            return True
+        # Also when nothing is whole: the gateway then knows that the step was survived.
+        fragment = fragment or Fragment((), "")
+        self.send(wire.Piece(serial, Delta(fragment.tokens, fragment.text)))
+        return False
 
     def _tell(self, serial: int, writing: Writing, last: Fragment, finish: Finish) -> None:
         """Send the last piece of an answer."""

@@ -49,8 +49,11 @@ class WorkerConfig:
     """Answers that may wait beyond those."""
     deaths: int = 3
     """Deaths of the worker in a row, without a token between, that end an answer or loading."""
-    stall_after: float | None = 120.0
-    """Seconds without a sign of the model's loop until the worker is killed; None: never."""
+    stall_after: float | None = 300.0
+    """Seconds without a sign of the model's loop until the worker is killed; None: never.
+
+    It must be longer than the longest step: a 7B model on a CPU reads a long prompt for minutes.
+    """
     backoff: float = 1.0
     """Seconds before the second try to load; doubled for each further one."""
 
@@ -81,6 +84,8 @@ class Link:
         self.writer = writer
         self.known: dict[str, None] = {}
         """Clips that it was sent, the oldest first."""
+        self.reading: int | None = None
+        """The answer whose prompt the model is reading."""
         self.pong = asyncio.Event()
         self.words: deque[str] = deque(maxlen=LAST_WORDS)
 
@@ -139,7 +144,8 @@ class Link:
         self._forward(rest)
 
     def _forward(self, line: bytes) -> None:
-        text = line.decode(errors="replace").rstrip()
+        # A progress bar writes one line over and over; its last state is enough.
+        text = line.rstrip().rsplit(b"\r", 1)[-1].decode(errors="replace")
         if text:
             self.words.append(text)
             log.info("worker", pid=self.process.pid, line=text)

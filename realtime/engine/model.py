@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import importlib.metadata
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -15,11 +14,10 @@ from transformers import AutoProcessor, PreTrainedConfig, Qwen2AudioForCondition
 from transformers.utils import logging as transformers_logging
 
 from realtime.engine.api import ModelInfo
+from realtime.engine.checkpoint import Source, locate, refuse_other
 from realtime.engine.sampling import Choice
 from realtime.errors import ModelError
 
-HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
-ARCHITECTURE = "qwen2_audio"
 SAMPLE_RATE = 16_000
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 HARMLESS = re.compile(r"rotary_emb\.inv_freq$")
@@ -56,26 +54,30 @@ def load(
 
     `threads` is for the CPU; None leaves it to torch.
     """
-    refuse_tied_head(importlib.metadata.version("transformers"))
     if threads:
         torch.set_num_threads(threads)
-    source, local = locate(name)
     progress("checkpoint", 0.0)
-    check_architecture(name, source, local)
+    source = locate(name)
+    if not source.local:
+        found = _explained(name, lambda: PreTrainedConfig.get_config_dict(source.path)[0])
+        refuse_other(name, found)
     place = choose_device(device)
     kind = choose_dtype(dtype, place)
     progress("processor", 0.02)
-    processor = _explained(name, lambda: AutoProcessor.from_pretrained(source, **local))
+    processor = _explained(
+        name, lambda: AutoProcessor.from_pretrained(source.path, **source.options)
+    )
     check_audio(processor)
     progress("weights", 0.05)
     with weights_progress(progress):
-        model, report = _explained(name, lambda: _from_pretrained(source, kind, local))
+        model, report = _explained(name, lambda: _from_pretrained(source, kind))
     check_weights(name, report)
+    text = model.config.text_config
+    check_vocabulary(name, len(processor.tokenizer), text.vocab_size)
     progress("device", 0.97)
     model = _explained(name, lambda: model.to(place)).eval()
-    text = model.config.text_config
     info = ModelInfo(
-        Path(name).name if local else name,
+        Path(name).name if source.local else name,
         text.max_position_embeddings,
         sum(p.numel() for p in model.parameters()),
         str(kind).removeprefix("torch."),
@@ -84,44 +86,11 @@ def load(
     return Loaded(model, processor, info, end_tokens(model, processor), default_choice(model))
 
 
-def _from_pretrained(source: str, dtype: torch.dtype, local: dict[str, Any]) -> Any:
+def _from_pretrained(source: Source, dtype: torch.dtype) -> Any:
     """Give the model, and what was found of its weights."""
     return Qwen2AudioForConditionalGeneration.from_pretrained(
-        source, dtype=dtype, output_loading_info=True, **local
+        source.path, dtype=dtype, output_loading_info=True, **source.options
     )
-
-
-def refuse_tied_head(version: str) -> None:
-    """Refuse the versions of transformers that ruin this model."""
-    numbers = tuple(int(number) for number in re.findall(r"\d+", version)[:3])
-    if (5, 10, 0) <= numbers <= (5, 10, 3):
-        raise ModelError(
-            f"transformers {version} ties lm_head to the embeddings, and Qwen2-Audio then says "
-            "only audio tags: install 5.11 or later"
-        )
-
-
-def locate(name: str) -> tuple[str, dict[str, Any]]:
-    """Tell folder from hub id; give what from_pretrained takes, and offline for a folder."""
-    path = Path(name).expanduser()
-    if path.is_dir():
-        if not (path / "config.json").is_file():
-            raise ModelError(f"{name} is no model: it has no config.json")
-        return str(path), {"local_files_only": True}
-    if path.exists():
-        raise ModelError(f"{name} is a file; a model is a folder with config.json and weights")
-    if not HUB_ID.fullmatch(name) or name.startswith("."):
-        raise ModelError(f"there is no folder {name}")
-    return name, {}
-
-
-def check_architecture(name: str, source: str, local: dict[str, Any]) -> None:
-    """Refuse a checkpoint of another model."""
-    config, _ = _explained(name, lambda: PreTrainedConfig.get_config_dict(source, **local))
-    found = config.get("model_type")
-    if found != ARCHITECTURE:
-        known = ", ".join(config.get("architectures") or ()) or "unknown architecture"
-        raise ModelError(f"{name} holds a {found} model ({known}); only Qwen2-Audio can be served")
 
 
 def check_audio(processor: Any) -> None:
@@ -129,6 +98,12 @@ def check_audio(processor: Any) -> None:
     rate = processor.feature_extractor.sampling_rate
     if rate != SAMPLE_RATE:
         raise ModelError(f"the checkpoint hears {rate} Hz where {SAMPLE_RATE} Hz is expected")
+
+
+def check_vocabulary(name: str, tokens: int, rows: int) -> None:
+    """Refuse a tokenizer that is not the model's."""
+    if tokens > rows:
+        raise ModelError(f"the tokenizer in {name} has {tokens} tokens, the model knows {rows}")
 
 
 def check_weights(name: str, report: Any) -> None:

@@ -17,7 +17,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from types import TracebackType
-from typing import Self
+from typing import Self, assert_never
 
 import structlog
 
@@ -30,6 +30,8 @@ __all__ = ["WorkerConfig", "WorkerEngine"]
 
 PENDING = 64
 """Deltas kept apart for a consumer that lags."""
+RETRY_AFTER, RETRY_AFTER_LOADING = 1.0, 5.0
+"""Seconds; hints: a place is free as soon as any answer ends, but not before the model is there."""
 KNOWN_CLIPS = 4096
 """Clip ids remembered as sent; a forgotten one is simply sent again."""
 
@@ -48,6 +50,8 @@ class Answer:
         """Deaths of the worker while at this answer, since the last token."""
         self.asked = 0
         """How often the present worker was asked; 0 means that it does not know of this answer."""
+        self.begun = False
+        """Whether the present worker is at it and has brought no token of it yet."""
         self.pending: deque[Delta] = deque()
         self.error: Exception | None = None
         self.over = False
@@ -60,8 +64,11 @@ class Answer:
 
     def push(self, delta: Delta) -> None:
         """Keep a delta for the consumer, joined to the last one when many wait."""
-        self.received.extend(delta.tokens)
-        self.deaths = 0 if delta.tokens else self.deaths
+        if delta.tokens:
+            self.received.extend(delta.tokens)
+            self.deaths, self.begun = 0, False
+        elif not delta.finish:
+            return
         self.over = delta.finish is not None
         if len(self.pending) >= PENDING:
             last = self.pending.pop()
@@ -131,8 +138,7 @@ class WorkerEngine:
     async def ready(self) -> ModelInfo:
         """Wait until the model is loaded; raise ModelError when it never will be."""
         while True:
-            if self.failure:
-                raise self.failure
+            self._refuse_when_failed()
             if isinstance(self.state, ModelInfo):
                 return self.state
             self.news.clear()
@@ -156,11 +162,10 @@ class WorkerEngine:
 
     def _admit(self, request: Request) -> Answer:
         """Take a request among the live ones, or raise why not."""
-        if self.failure:
-            raise self.failure
+        self._refuse_when_failed()
         if len(self.live) >= self.config.slots + self.config.queue:
-            # Half of those before it will take about a second or two: only a hint.
-            raise Busy(f"{len(self.live)} answers are wanted already", retry_after=2.0)
+            retry_after = RETRY_AFTER if self.link else RETRY_AFTER_LOADING
+            raise Busy(f"{len(self.live)} answers are wanted already", retry_after=retry_after)
         if request.sampling.seed is None:
             # So that an answer goes on as it would have when the worker dies half-way.
             seed = secrets.randbits(63)
@@ -168,6 +173,11 @@ class WorkerEngine:
         answer = Answer(next(self.serials), request)
         self.live[answer.serial] = answer
         return answer
+
+    def _refuse_when_failed(self) -> None:
+        """Raise why there will be no answer, anew each time so that no traceback grows."""
+        if self.failure:
+            raise type(self.failure)(str(self.failure)) from self.failure
 
     async def _submit(self, answer: Answer, link: Link) -> None:
         """Ask the worker for an answer once it has room; a worker that is gone is not asked."""
@@ -215,7 +225,7 @@ class WorkerEngine:
             how, loaded = await self._run(link)
             log.error("worker died", how=how, loaded=loaded, answers=len(self.live))
             self.restarts += 1
-            self._bury()
+            self._bury(link)
             hopeless = 0 if loaded else hopeless + 1
             if hopeless >= self.config.deaths:
                 words = "\n".join(link.words)
@@ -254,15 +264,23 @@ class WorkerEngine:
                 raise ModelError(reason)
             case wire.Pong():
                 link.pong.set()
+            case wire.Begun(serial):
+                link.reading = serial
+                if answer := self.live.get(serial):
+                    answer.begun = True
             case wire.Piece(serial, delta):
+                link.reading = None
                 if answer := self.live.get(serial):
                     answer.push(delta)
             case wire.Failed(serial):
+                link.reading = None
                 if answer := self.live.get(serial):
                     answer.fail(wire.error_of(message))
             case wire.Missing(serial, clips):
                 if answer := self.live.get(serial):
                     self._resend(answer, clips, link)
+            case _:
+                assert_never(message)
 
     def _tell(self, state: ModelInfo | Loading) -> None:
         """Change the state and tell those who watch it."""
@@ -289,12 +307,14 @@ class WorkerEngine:
             link.known.pop(clip, None)
         self._ask(answer, link)
 
-    def _bury(self) -> None:
-        """Count a death of the worker against the answers that it was at."""
+    def _bury(self, link: Link) -> None:
+        """Count a death of the worker against the answer that it was at, as far as is known."""
         for answer in self.live.values():
-            if answer.asked and not answer.over:
-                answer.deaths += 1
-                if answer.deaths >= self.config.deaths:
-                    text = f"the worker died {answer.deaths} times at this answer"
-                    answer.fail(WorkerLost(text))
-            answer.asked = 0
+            # It died at a prompt, or else at one of those that have brought no token yet: an
+            # answer that was begun again reads as its prompt whatever it was killed by before.
+            guilty = answer.begun if link.reading is None else answer.serial == link.reading
+            answer.deaths += guilty
+            answer.asked, answer.begun = 0, False
+            if answer.deaths >= self.config.deaths:
+                text = f"the worker died {answer.deaths} times at this answer"
+                answer.fail(WorkerLost(text))

@@ -28,6 +28,8 @@ LONGEST = SAMPLE_RATE * 30
 """Samples; the encoder's window."""
 ROOM = 64
 """Tokens that a prompt must leave for the answer, or as many as the answer may have if fewer."""
+CHARACTERS = 64
+"""Per token; a text with more is not even tokenised, which would take seconds."""
 MARK = re.compile("\ue000(\\d+)\ue001")
 AUDIO, AUDIO_BOS, AUDIO_EOS = "<|AUDIO|>", "<|audio_bos|>", "<|audio_eos|>"
 TURN_END = "<|im_end|>"
@@ -78,6 +80,12 @@ class Prompts:
         """Give the prompt; raise ContextTooLong, or EngineError for what cannot be asked."""
         if not request.turns:
             raise EngineError("the conversation is empty")
+        length = sum(map(_characters, request.turns))
+        if length > CHARACTERS * self.context:
+            raise ContextTooLong(
+                f"the conversation has {length} characters, "
+                f"far beyond the model's context of {self.context} tokens"
+            )
         if request.template:
             pieces = self._from_template(request.turns)
         else:
@@ -210,6 +218,12 @@ def _marked(turns: Iterable[Turn]) -> tuple[list[dict[str, Any]], list[Part]]:
             case AssistantTurn(tokens, text):
                 messages.append({"role": "assistant", "content": mark(tokens or text)})
     return messages, parts
+
+
+def _characters(turn: Turn) -> int:
+    if isinstance(turn, UserTurn):
+        return sum(len(part) for part in turn.parts if isinstance(part, str))
+    return len(turn.text)
 
 
 def _clips(turn: Turn) -> list[Clip]:

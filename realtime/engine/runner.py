@@ -12,14 +12,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 from transformers import DynamicCache
 
 from realtime.engine.api import Clip, Sampling
-from realtime.engine.features import LogMel, encode
+from realtime.engine.features import LogMel, audio_tokens, encode
 from realtime.engine.model import Loaded
-from realtime.engine.prompt import Prompt
+from realtime.engine.prompt import Placed, Prompt
 from realtime.engine.sampling import Choice, choose, decide
 from realtime.errors import EngineError
 
@@ -97,6 +98,15 @@ class Runner:
     def decode(self, serials: tuple[int, ...]) -> list[int]:
         """Give one more token of each answer."""
         return [self._decode(self.sequences[serial]) for serial in serials]
+
+    def warm_up(self) -> None:
+        """Compute a little of everything, so that nobody waits for what is set up only once."""
+        silence = Clip("warm-up", np.zeros(16_000, np.int16))
+        prompt = Prompt((0,) * (audio_tokens(16_000) + 1), (Placed(0, silence),))
+        self.prefill(0, prompt, Sampling(), ())
+        self.decode((0,))
+        self.free(0)
+        self.embedded.clear()
 
     def free(self, serial: int) -> None:
         """Forget an answer; unknown ones are ignored."""

@@ -103,8 +103,14 @@ class Unloadable(msgspec.Struct, tag=True, array_like=True, frozen=True):
     reason: str
 
 
+class Begun(msgspec.Struct, tag=True, array_like=True, frozen=True):
+    """Worker to gateway: the model is about to read this answer's prompt."""
+
+    serial: int
+
+
 class Piece(msgspec.Struct, tag=True, array_like=True, frozen=True):
-    """Worker to gateway: the next piece of an answer."""
+    """Worker to gateway: the next piece of an answer; empty when a step gave half a character."""
 
     serial: int
     delta: Delta
@@ -130,7 +136,7 @@ class Pong(msgspec.Struct, tag=True, array_like=True, frozen=True):
 
 
 ToWorker = Hear | Ask | Cancel | Ping
-FromWorker = Progress | Ready | Unloadable | Piece | Failed | Missing | Pong
+FromWorker = Progress | Ready | Unloadable | Begun | Piece | Failed | Missing | Pong
 
 ENCODER = msgspec.msgpack.Encoder()
 TO_WORKER: msgspec.msgpack.Decoder[ToWorker] = msgspec.msgpack.Decoder(ToWorker)

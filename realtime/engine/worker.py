@@ -14,14 +14,15 @@ import signal
 import socket
 import sys
 import threading
+import traceback
 from collections.abc import Iterator
 from typing import BinaryIO
 
-from realtime.engine import wire
+from realtime.engine import checkpoint, wire
 from realtime.engine.answering import Answering, Brain
 from realtime.engine.api import Loading, ModelInfo
 from realtime.engine.scheduler import SchedulerConfig
-from realtime.errors import ModelError
+from realtime.errors import EngineError, ModelError
 
 INBOX = 64
 """Messages received and not yet acted on; beyond that the gateway's writes wait."""
@@ -53,21 +54,31 @@ class Gateway:
             yield self.inbox.get_nowait()
 
     def _receive(self) -> None:
-        # Whatever the model is at: a worker without a gateway must not live on. Nothing is lost
-        # by ending at once, for nothing is kept on disk.
+        code = 0
         try:
             with self.connection.makefile("rb") as stream:
                 for message in read(stream):
                     self.inbox.put(message)
+        except ConnectionError:
+            pass
+        except Exception:
+            traceback.print_exc()
+            sys.stderr.flush()
+            code = 1
         finally:
-            os._exit(0)
+            # Whatever the model is at: a worker without a gateway must not live on. Nothing is
+            # lost by ending at once, for nothing is kept on disk.
+            os._exit(code)
 
 
 def read(stream: BinaryIO) -> Iterator[wire.ToWorker]:
     """Read messages until the stream ends."""
     while len(head := stream.read(wire.LENGTH.size)) == wire.LENGTH.size:
         (size,) = wire.LENGTH.unpack(head)
-        yield wire.TO_WORKER.decode(stream.read(size))
+        payload = stream.read(size)
+        if len(payload) < size:
+            return
+        yield wire.TO_WORKER.decode(payload)
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -100,8 +111,9 @@ def awake(options: argparse.Namespace, gateway: Gateway) -> tuple[Brain, ModelIn
     def progress(stage: str, fraction: float) -> None:
         gateway.send(wire.Progress(Loading(stage, fraction)))
 
+    checkpoint.locate(options.model)
     progress("libraries", 0.0)
-    # Importing torch takes seconds; the gateway has been told, and is being listened to.
+    # Importing torch takes seconds; a wrong name was told before, and the gateway is heard.
     from realtime.engine import model, prompt, runner
     from realtime.engine.detokenise import Spelling
 
@@ -112,9 +124,16 @@ def awake(options: argparse.Namespace, gateway: Gateway) -> tuple[Brain, ModelIn
         threads=options.threads,
         progress=progress,
     )
+    prompts = prompt.Prompts(loaded.processor, loaded.info.context)
+    computer = runner.Runner(loaded)
+    progress("warm-up", 0.98)
+    try:
+        computer.warm_up()
+    except EngineError as error:
+        raise ModelError(f"{options.model} is loaded but cannot answer: {error}") from error
     brain = Brain(
-        prompt.Prompts(loaded.processor, loaded.info.context),
-        runner.Runner(loaded),
+        prompts,
+        computer,
         Spelling(loaded.processor.tokenizer.backend_tokenizer),
         loaded.ends,
         loaded.info.context,

@@ -127,15 +127,19 @@ class Gateway:
             self.departed.set()
 
     async def drain(self, seconds: float) -> None:
-        """Let nobody in; close each connection when its answer is done, or after `seconds`."""
+        """Let nobody in; close each connection when its answer is done. Wait at most so long."""
         self.admission.draining = True
         log.info("draining", sessions=len(self.connections), seconds=seconds)
         for connection in tuple(self.connections):
             connection.drain()
         await self.empty(seconds)
+
+    async def close(self, seconds: float) -> None:
+        """Let nobody in and close every connection. Wait at most so long."""
+        self.admission.draining = True
         for connection in tuple(self.connections):
             connection.leave(1001, "going away")
-        await self.empty(self.settings.connection.flush_s + 1.0)
+        await self.empty(seconds)
 
     async def empty(self, seconds: float) -> None:
         """Wait until every connection is gone, but no longer than this."""

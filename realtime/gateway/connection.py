@@ -184,9 +184,10 @@ class Connection:
         except Busy as error:
             message = f"{error} Try again in {error.retry_after:g} s."
             self.happen(ResponseFailed(request.id, error.code, message))
-        except RealtimeError as error:
+        except EngineError as error:
             self.happen(ResponseFailed(request.id, error.code, str(error)))
         except Exception:
+            # ModelError comes here too: its text, with the worker's last words, is the operator's.
             log.exception("the engine failed", response=request.id)
             self.happen(ResponseFailed(request.id, "internal_error", INTERNAL))
         finally:

@@ -25,6 +25,9 @@ SEND_BUFFER = 256 << 10
 """Bytes that the kernel may hold for one peer. Left alone it grows to megabytes, and a peer that
 does not read would be found out, and text that a barge-in makes void recalled, that much later."""
 
+CLOSE_S = 6.0  # for the peers to take their last messages
+HURRY_S = 0.5
+
 
 class Server(uvicorn.Server):
     """uvicorn, which leaves the signals to us: it would cut answers off and end by the signal."""
@@ -95,36 +98,40 @@ def web_server(app: Starlette, config: ServerConfig) -> Server:
     )
 
 
-async def serve(app: Starlette, listening: socket.socket, config: ServerConfig) -> None:
-    """Serve what `create_app` made until a signal, drain, return; the second signal cancels."""
+async def serve(app: Starlette, listening: socket.socket, config: ServerConfig) -> bool:
+    """Serve what `create_app` made until a signal; tell whether a second one cut answers off."""
     server = web_server(app, config)
-    async with asyncio.TaskGroup() as group:
-        serving = group.create_task(server.serve(sockets=[listening]))
-        with stop_signals(serving) as asked:
-            await asked.wait()
-            await app.state.gateway.drain(config.drain_s)
-            server.should_exit = True
-            await serving
+    gateway = app.state.gateway
+    with stop_signals() as (asked, hurried):
+        async with asyncio.TaskGroup() as group:
+            group.create_task(server.serve(sockets=[listening]))
+            try:
+                await asked.wait()
+                draining = group.create_task(gateway.drain(config.drain_s))
+                hurrying = group.create_task(hurried.wait())
+                await asyncio.wait({draining, hurrying}, return_when=asyncio.FIRST_COMPLETED)
+                draining.cancel()
+                hurrying.cancel()
+            finally:
+                await gateway.close(HURRY_S if hurried.is_set() else CLOSE_S)
+                server.force_exit = hurried.is_set()
+                server.should_exit = True
+        return hurried.is_set()
 
 
 @contextlib.contextmanager
-def stop_signals(serving: asyncio.Task[None]) -> Generator[asyncio.Event, None, None]:
-    """Set the event at the first signal to stop; at the second, cancel what serves and waits."""
+def stop_signals() -> Generator[tuple[asyncio.Event, asyncio.Event], None, None]:
+    """Set the first event at the first signal to stop, and the second at the second."""
     loop = asyncio.get_running_loop()
-    waiting = asyncio.current_task()
-    asked = asyncio.Event()
+    events = asyncio.Event(), asyncio.Event()
 
     def stop() -> None:
-        if asked.is_set():
-            for task in (serving, waiting):
-                if task is not None:
-                    task.cancel()
-        asked.set()
+        events[events[0].is_set()].set()
 
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop)
     try:
-        yield asked
+        yield events
     finally:
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.remove_signal_handler(number)

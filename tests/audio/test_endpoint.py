@@ -33,11 +33,11 @@ MANUAL = EndpointConfig(automatic=False, window_s=2.0)
 class ScriptedVad:
     """Answer frame by frame from a script, then silence."""
 
-    def __init__(self, script: Iterable[bool]) -> None:
+    def __init__(self, script: Iterable[int]) -> None:
         self.script = iter(script)
         self.calls = 0
 
-    def __call__(self, frame: Pcm) -> bool:
+    def __call__(self, frame: Pcm) -> int:
         assert frame.shape == (FRAME,)
         self.calls += 1
         return next(self.script, False)
@@ -46,7 +46,7 @@ class ScriptedVad:
         raise AssertionError("the endpointer never needs a reset")
 
 
-def script(*spans: tuple[bool, int]) -> list[bool]:
+def script(*spans: tuple[int, int]) -> list[int]:
     """Spell out (speech?, milliseconds) spans in frames of 20 ms."""
     return [speech for speech, ms in spans for _ in range(ms // 20)]
 
@@ -57,7 +57,7 @@ def ramp(samples: int) -> Pcm:
 
 
 def run(
-    frames: Sequence[bool], config: EndpointConfig = DEFAULT, audio: Pcm | None = None
+    frames: Sequence[int], config: EndpointConfig = DEFAULT, audio: Pcm | None = None
 ) -> list[EndpointEvent]:
     audio = ramp(len(frames) * FRAME) if audio is None else audio
     return Endpointer(ScriptedVad(frames), config).push(audio)
@@ -159,6 +159,41 @@ def test_a_short_no_is_speech():
 def test_a_flickering_onset_counts_from_its_first_frame():
     events = run(script((False, 500), (True, 20), (False, 40), (True, 60), (False, 600)))
     assert events[0] == Started(500 * MS)
+
+
+# --- speech recognised late
+
+
+def test_speech_recognised_late_began_where_the_vad_says():
+    """At 600 ms the model says: this and the five frames before."""
+    frames = [*script((False, 600)), 6, *script((True, 200), (False, 600))]
+    events = run(frames)
+    assert events[0] == Started(500 * MS)
+    assert utterances(events)[0].start == 200 * MS
+
+
+def test_what_is_dated_back_does_not_count_as_minimum_speech():
+    assert run([*script((False, 600)), 20, *script((False, 600))]) == []
+
+
+def test_nothing_is_dated_back_before_the_beginning():
+    events = run([99, *script((True, 200), (False, 600))])
+    assert events[0] == Started(0)
+
+
+def test_nothing_is_dated_back_into_the_previous_utterance():
+    frames = script((True, 400), (False, 500))
+    events = run([*frames, 40, *script((True, 200), (False, 600))])
+    first, second = utterances(events)
+    assert first.end == second.start == 600 * MS
+    assert [event.at for event in events if isinstance(event, Started)] == [0, 600 * MS]
+
+
+def test_a_resumption_is_dated_back_to_the_pause_at_most():
+    frames = [*script((True, 400), (False, 300)), 40, *script((True, 200), (False, 600))]
+    events = run(frames)
+    assert kinds(events) == ["Started", "Paused", "Resumed", "Paused", "Ended"]
+    assert events[2] == Resumed(400 * MS)
 
 
 # --- pause and resume
@@ -263,7 +298,7 @@ def test_minutes_of_silence_retain_one_window():
 
 
 def committed(
-    frames: list[bool], extra: int = 0, config: EndpointConfig = DEFAULT
+    frames: list[int], extra: int = 0, config: EndpointConfig = DEFAULT
 ) -> list[EndpointEvent]:
     """Push the frames and some samples of the next one, then commit."""
     audio = ramp(len(frames) * FRAME + extra)
@@ -430,8 +465,9 @@ def test_settings_are_validated_at_birth(settings_: dict[str, float], text: str)
 
 # --- invariants over random scripts, cuts and commands
 
+COUNTS = st.sampled_from([0, 1, 1, 3, 30])  # silence, speech, speech recognised late
 SPANS = st.lists(
-    st.tuples(st.booleans(), st.integers(20, 1500).map(lambda ms: ms - ms % 20)), max_size=12
+    st.tuples(COUNTS, st.integers(20, 1500).map(lambda ms: ms - ms % 20)), max_size=12
 ).map(lambda spans: script(*spans))
 CONFIGS = st.builds(
     EndpointConfig,
@@ -450,7 +486,7 @@ Command = tuple[str, int]
 
 
 def drive(
-    frames: list[bool], config: EndpointConfig, commands: list[Command], cuts: list[int]
+    frames: list[int], config: EndpointConfig, commands: list[Command], cuts: list[int]
 ) -> list[EndpointEvent]:
     """Push the script's audio cut at the cuts, with commands at their sample positions."""
     audio = ramp(len(frames) * FRAME + 77)
@@ -472,7 +508,7 @@ def drive(
 @settings(deadline=None, max_examples=150)
 @given(SPANS, CONFIGS, COMMANDS, st.lists(st.integers(0, 2**20), max_size=40))
 def test_events_do_not_depend_on_how_the_audio_was_cut(
-    frames: list[bool], config: EndpointConfig, commands: list[Command], cuts: list[int]
+    frames: list[int], config: EndpointConfig, commands: list[Command], cuts: list[int]
 ):
     assert drive(frames, config, commands, cuts) == drive(frames, config, commands, [])
 
@@ -481,7 +517,7 @@ def test_events_do_not_depend_on_how_the_audio_was_cut(
 @given(SPANS, CONFIGS, COMMANDS)
 @example(script((True, 3000), (False, 400), (True, 3000), (False, 600)), SHORT, [])
 def test_every_sample_is_handed_over_in_place_and_at_most_once(
-    frames: list[bool], config: EndpointConfig, commands: list[Command]
+    frames: list[int], config: EndpointConfig, commands: list[Command]
 ):
     audio = ramp(len(frames) * FRAME + 77)
     parts = utterances(drive(frames, config, commands, []))
@@ -495,7 +531,7 @@ def test_every_sample_is_handed_over_in_place_and_at_most_once(
 @settings(deadline=None, max_examples=300)
 @given(SPANS, CONFIGS, COMMANDS)
 def test_events_follow_the_diagram(
-    frames: list[bool], config: EndpointConfig, commands: list[Command]
+    frames: list[int], config: EndpointConfig, commands: list[Command]
 ):
     commands = [command for command in commands if command[0] == "commit"]
     legal = {
@@ -523,7 +559,7 @@ def test_events_follow_the_diagram(
 
 @settings(deadline=None, max_examples=200)
 @given(SPANS, st.sampled_from([0, 50, 300, 1000]))
-def test_an_onset_is_never_clipped(frames: list[bool], prefix: int):
+def test_an_onset_is_never_clipped(frames: list[int], prefix: int):
     """All the padding there is: back to the previous end, or to the beginning."""
     events = run(frames, replace(DEFAULT, prefix_padding_ms=prefix))
     before = 0
@@ -538,7 +574,7 @@ def test_an_onset_is_never_clipped(frames: list[bool], prefix: int):
 
 @settings(deadline=None, max_examples=200)
 @given(SPANS)
-def test_no_long_speech_is_left_out(frames: list[bool]):
+def test_no_long_speech_is_left_out(frames: list[int]):
     """Any run of speech of the minimum length is inside what is handed over."""
     events = run([*frames, *[False] * 30])
     parts = utterances(events)

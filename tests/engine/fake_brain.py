@@ -36,8 +36,7 @@ class FakePrompts:
     def build(self, request: Request) -> FakePrompt:
         last = request.turns[-1]
         assert isinstance(last, UserTurn)
-        words = [part if isinstance(part, str) else f"[{len(part.pcm)}]" for part in last.parts]
-        text = "".join(words)
+        text = "".join(part for part in last.parts if isinstance(part, str))
         if text == "long":
             raise ContextTooLong("too long for a fake")
         return FakePrompt(tuple(text.encode()), text)

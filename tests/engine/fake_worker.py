@@ -22,6 +22,7 @@ def main() -> None:
     parser.add_argument("--fd", type=int, required=True)
     parser.add_argument("--model", required=True)
     parser.add_argument("--clip-bytes", type=int, default=1 << 20)
+    parser.add_argument("--slots", type=int, default=8)
     options = parser.parse_args()
     gateway = Gateway(socket.socket(fileno=options.fd))
     gateway.listen()
@@ -37,7 +38,7 @@ def main() -> None:
             gateway.send(wire.Progress(Loading(f"pid {os.getpid()}", 0.6)))
             signal.pause()
     gateway.send(wire.Ready(ModelInfo("fake", CONTEXT, 0, "none", "none")))
-    scheduler = SchedulerConfig()
+    scheduler = SchedulerConfig(options.slots)
     answer(
         gateway,
         Answering(fake_brain(), scheduler, gateway.send, clip_bytes=options.clip_bytes),

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import pytest_asyncio
 import structlog
 import tiny_model
 from hypothesis import given
@@ -26,6 +27,7 @@ from realtime.engine.process import PENDING, Answer, WorkerConfig, WorkerEngine
 from realtime.errors import Busy, ContextTooLong, EngineError, ModelError, WorkerLost
 
 ROOT = Path(__file__).parents[2]
+FAKE_WORKER = Path(__file__).with_name("fake_worker.py")
 GREEDY = Sampling(temperature=0.0, max_tokens=900)
 
 
@@ -47,10 +49,10 @@ async def collect(engine: WorkerEngine, request: Request) -> list[Delta]:
 
 def fake(model: str = "good", *, clip_bytes: int = 1 << 20, on_loading=None, **config):
     """An engine whose worker has a fake brain."""
-    program = Path(__file__).with_name("fake_worker.py")
 
     def command(config: WorkerConfig) -> list[str]:
-        return [sys.executable, str(program), f"--model={model}", f"--clip-bytes={clip_bytes}"]
+        options = {"model": model, "clip-bytes": clip_bytes, "slots": config.slots}
+        return [sys.executable, str(FAKE_WORKER), *(f"--{k}={v}" for k, v in options.items())]
 
     settings = WorkerConfig(model, backoff=0.0, **config)
     return WorkerEngine(settings, on_loading=on_loading, command=command)
@@ -147,7 +149,7 @@ async def test_an_answer_goes_on_across_many_deaths_when_each_life_brings_it_fur
 
 async def test_a_request_that_kills_every_worker_is_lost_and_the_others_are_not():
     async with fake(deaths=3) as engine:
-        long = "abcdefghij" * 20
+        long = "👋你好abcdefghij" * 20
         async with aclosing(engine.generate(ask(f"say {long}"))) as other:
             deltas = [await anext(other)]
             with pytest.raises(WorkerLost, match="died 3 times"):
@@ -156,6 +158,16 @@ async def test_a_request_that_kills_every_worker_is_lost_and_the_others_are_not(
         assert text(deltas) == long
         assert engine.restarts == 3
         assert text(await collect(engine, ask("say on"))) == "on"
+
+
+async def test_those_who_wait_behind_it_are_not_to_blame_either():
+    async with fake(slots=1, deaths=2) as engine:
+        requests = [ask("poisonsay x"), *(ask(f"say {name}") for name in "aé👋")]
+        lost, *answers = await asyncio.gather(
+            *(collect(engine, request) for request in requests), return_exceptions=True
+        )
+    assert isinstance(lost, WorkerLost)
+    assert [text(deltas) for deltas in answers] == ["a", "é", "👋"]
 
 
 async def test_a_stalled_worker_is_killed_and_its_answer_goes_on():
@@ -262,12 +274,13 @@ async def test_a_closed_engine_answers_no_more_and_leaves_no_process():
 async def test_a_worker_whose_gateway_is_killed_ends_by_itself():
     program = f"""
 import asyncio, sys
-sys.path[:0] = [{str(ROOT)!r}, {str(ROOT / "tests")!r}]
-from engine.test_process import fake, worker_of
+sys.path.insert(0, {str(ROOT)!r})
+from realtime.engine.process import WorkerConfig, WorkerEngine
 async def main():
-    async with fake() as engine:
+    command = [sys.executable, {str(FAKE_WORKER)!r}, "--model=good"]
+    async with WorkerEngine(WorkerConfig("good"), command=lambda config: command) as engine:
         await engine.ready()
-        print("worker", worker_of(engine), flush=True)
+        print("worker", engine.link.process.pid, flush=True)
         await asyncio.Event().wait()
 asyncio.run(main())
 """
@@ -289,10 +302,39 @@ async def test_a_worker_ends_also_while_it_loads():
     await ended(int(stage.removeprefix("pid ")))
 
 
+async def test_many_answers_cancellations_and_deaths_leave_every_answer_whole():
+    random = np.random.default_rng(1)
+
+    async def one(engine: WorkerEngine, number: int) -> None:
+        said = "".join(random.choice(list("abcdeé你👋"), random.integers(0, 60)))
+        deadly = f"die {random.integers(20, 50)} " if random.random() < 0.15 else ""
+        clip = Clip(f"c{number % 7}", np.full(100, number % 7, np.int16))
+        request = ask(clip, f"{deadly}say {said}", id=str(number))
+        stop = random.integers(0, 40) if random.random() < 0.3 else None
+        async with aclosing(engine.generate(request)) as deltas:
+            got = []
+            async for delta in deltas:
+                got.append(delta)
+                if len(got) == stop:
+                    assert said.startswith(text(got))
+                    return
+        assert text(got) == said
+        assert bytes(tokens(got)) == said.encode()
+        assert got[-1].usage.completion_tokens == len(said.encode())
+
+    async with fake(slots=5, deaths=8) as engine:
+        async with asyncio.TaskGroup() as group:
+            for number in range(40):
+                group.create_task(one(engine, number))
+        assert engine.restarts > 3
+        assert not engine.live
+    assert asyncio.all_tasks() == {asyncio.current_task()}
+
+
 @given(st.lists(st.integers(0, 3), max_size=3 * PENDING))
 def test_a_consumer_that_lags_loses_nothing_and_holds_a_bounded_number_of_deltas(sizes):
     answer = Answer(1, ask("x"))
-    deltas = [Delta(tuple(range(i, i + n)), f"<{i}>") for i, n in enumerate(sizes)]
+    deltas = [Delta(tuple(range(i, i + n)), f"<{i}>" * n) for i, n in enumerate(sizes)]
     for delta in [*deltas, Delta((), "", "stop", Usage(1, 0, len(sizes)))]:
         answer.push(delta)
         assert len(answer.pending) <= PENDING
@@ -323,21 +365,49 @@ SHORT = Sampling(temperature=0.0, max_tokens=60)
 HEARD = Clip("heard", tiny_model.speechlike(1.3))
 
 
-@pytest.fixture(scope="module")
-def real(endless):
-    return WorkerConfig(str(endless), device="cpu", threads=1, slots=2)
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def real(endless):
+    config = WorkerConfig(str(endless), device="cpu", threads=1, slots=2)
+    async with WorkerEngine(config) as engine:
+        yield engine
 
 
+@pytest.mark.asyncio(loop_scope="module")
+async def test_two_answers_are_generated_at_once_and_errors_stay_with_their_own(real):
+    order = []
+
+    async def follow(name: str) -> list[Delta]:
+        deltas = []
+        async for delta in real.generate(ask(HEARD, f"I am {name}", sampling=SHORT)):
+            order.append(name)
+            deltas.append(delta)
+        return deltas
+
+    info = await real.ready()
+    assert (info.device, info.dtype, info.context) == ("cpu", "float32", 2048)
+    both = asyncio.gather(follow("a"), follow("b"))
+    with pytest.raises(EngineError, match=r"0\.1 to 30 s"):
+        await collect(real, ask(Clip("short", HEARD.pcm[:100])))
+    with pytest.raises(ContextTooLong, match="model's context is 2048"):
+        await collect(real, ask("way too long " * 2000))
+    for deltas in await both:
+        assert len(tokens(deltas)) == 60
+    assert sum(one != other for one, other in pairwise(order)) > 20
+    os.kill(worker_of(real), signal.SIGINT)
+    assert len(tokens(await collect(real, ask("still here?", sampling=SHORT)))) == 60
+    assert real.restarts == 0
+
+
+@pytest.mark.asyncio(loop_scope="module")
 async def test_kill_9_in_the_middle_of_long_answers_changes_nothing(real):
     greedy = ask(HEARD, "tell me more", sampling=Sampling(temperature=0.0, max_tokens=200))
     drawn = Sampling(temperature=1.0, top_k=20, top_p=1.0, seed=7, max_tokens=200)
     sampled = ask(HEARD, "tell me more", sampling=drawn)
-    async with WorkerEngine(real) as engine:
-        undisturbed = [await collect(engine, request) for request in (greedy, sampled)]
-        disturbed = await asyncio.gather(
-            collect_killing(engine, greedy, [10, 90]), collect(engine, sampled)
-        )
-        assert engine.restarts == 2
+    undisturbed = [await collect(real, request) for request in (greedy, sampled)]
+    disturbed = await asyncio.gather(
+        collect_killing(real, greedy, [10, 90]), collect(real, sampled)
+    )
+    assert real.restarts == 2
     assert tokens(undisturbed[0]) != tokens(undisturbed[1])
     for before, after in zip(undisturbed, disturbed, strict=True):
         assert len(tokens(before)) == 200
@@ -345,32 +415,6 @@ async def test_kill_9_in_the_middle_of_long_answers_changes_nothing(real):
         assert text(after) == text(before)
         assert after[-1].finish == "length"
         assert after[-1].usage == before[-1].usage
-
-
-async def test_two_answers_are_generated_at_once_and_errors_stay_with_their_own(real):
-    order = []
-
-    async def follow(name: str, engine: WorkerEngine) -> list[Delta]:
-        deltas = []
-        async for delta in engine.generate(ask(HEARD, f"I am {name}", sampling=SHORT)):
-            order.append(name)
-            deltas.append(delta)
-        return deltas
-
-    async with WorkerEngine(real) as engine:
-        info = await engine.ready()
-        assert (info.device, info.dtype, info.context) == ("cpu", "float32", 2048)
-        both = asyncio.gather(follow("a", engine), follow("b", engine))
-        with pytest.raises(EngineError, match=r"0\.1 to 30 s"):
-            await collect(engine, ask(Clip("short", HEARD.pcm[:100])))
-        with pytest.raises(ContextTooLong, match="model's context is 2048"):
-            await collect(engine, ask("way too long " * 2000))
-        for deltas in await both:
-            assert len(tokens(deltas)) == 60
-        assert sum(one != other for one, other in pairwise(order)) > 20
-        os.kill(worker_of(engine), signal.SIGINT)
-        assert len(tokens(await collect(engine, ask("still here?", sampling=SHORT)))) == 60
-        assert engine.restarts == 0
 
 
 async def test_a_folder_that_is_no_model_is_told(tmp_path):

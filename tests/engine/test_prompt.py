@@ -166,6 +166,11 @@ def test_a_conversation_beyond_the_context_is_refused_with_the_numbers():
     build(UserTurn(("a b " * 20,)), prompts=small, sampling=Sampling(max_tokens=3))
 
 
+def test_a_text_far_beyond_the_context_is_refused_before_it_is_tokenised():
+    with pytest.raises(ContextTooLong, match="1000003 characters"):
+        build(UserTurn((" " * 1_000_000,)), AssistantTurn(text="abc"), UserTurn(("",)))
+
+
 def test_an_empty_conversation_is_refused():
     with pytest.raises(EngineError, match="empty"):
         build()

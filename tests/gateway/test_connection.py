@@ -11,13 +11,15 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 from fakes import GUARD_S, LoudVad, MemoryPeer, loud, question, quiet
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from realtime.audio.endpoint import EndpointConfig, Endpointer
 from realtime.config import ConnectionConfig
 from realtime.conversation import Conversation
 from realtime.engine.api import AssistantTurn, Clip, Delta, UserTurn
 from realtime.engine.fake import FakeEngine
-from realtime.errors import Busy, EngineError
+from realtime.errors import Busy, EngineError, ModelError
 from realtime.events import Ready
 from realtime.gateway.connection import Connection
 from realtime.metrics import Metrics
@@ -289,6 +291,7 @@ async def test_a_commit_takes_what_the_resampler_still_holds():
         (Busy("Too many want answers.", retry_after=2.5), "busy", "Try again in 2.5 s"),
         (EngineError("The answer went wrong."), "engine_error", "The answer went wrong."),
         (ZeroDivisionError("secret detail"), "internal_error", "Something went wrong on our side"),
+        (ModelError("secret path"), "internal_error", "Something went wrong on our side"),
     ],
 )
 async def test_a_failing_engine_costs_one_answer_and_no_details_leak(error, code, words, capsys):
@@ -419,3 +422,50 @@ async def test_sessions_hear_only_their_own_answers():
     async with asyncio.TaskGroup() as group:
         for number in range(20):
             group.create_task(one(number))
+
+
+ACTIONS = {
+    "ask": [question()],
+    "interrupt": [loud(300).tobytes()],
+    "pause": [quiet(700).tobytes()],
+    "write": [{"type": "text", "text": "Now in French."}, {"type": "respond"}],
+    "cancel": [{"type": "cancel"}],
+    "commit": [{"type": "commit"}],
+    "clear": [{"type": "clear"}],
+    "reset": [{"type": "reset"}],
+    "nonsense": [{"type": "dance"}],
+}
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.sampled_from([*ACTIONS, "yield", "go on"]), max_size=25), st.booleans())
+def test_in_any_order_of_things_every_answer_has_its_pieces_and_one_end(actions, vanishes):
+    async def play() -> None:
+        gate = asyncio.Event()
+        script = lambda _: [Delta((1,), "One"), gate, Delta((2,), " two"), Delta((3,), ".", "stop")]  # noqa: E731
+        async with call(script) as c:
+            for action in actions:
+                if action == "yield":
+                    await asyncio.sleep(0)
+                elif action == "go on":
+                    gate.set()
+                    await asyncio.sleep(0)
+                    gate.clear()
+                else:
+                    c.peer.say(*ACTIONS[action])
+            if not vanishes:
+                gate.set()
+                c.peer.say({"type": "ping"})
+                await c.peer.until(lambda peer: peer.of("pong"))
+                await c.peer.until(lambda peer: len(peer.of("final")) == c.conversation.turn)
+        ends = {m["turn"]: m for m in c.peer.of("final")}
+        assert len(c.peer.of("final")) == len(ends)
+        for turn, final in ends.items():
+            pieces = [m for m in c.peer.of("partial") if m["turn"] == turn]
+            assert "".join(m["delta"] for m in pieces) == final["text"]
+            assert [m["seq"] for m in pieces] == list(range(len(pieces)))
+        assert {m["turn"] for m in c.peer.of("cancelled")} == {
+            turn for turn, final in ends.items() if final["finish"] == "interrupted"
+        }
+
+    asyncio.run(play())

@@ -1,0 +1,210 @@
+"""The worker's loop, without process or tensors: who is answered, cancelled, failed, and when."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from engine.fake_brain import fake_brain
+
+from realtime.engine import wire
+from realtime.engine.answering import Answering, ClipStore
+from realtime.engine.api import Clip, Delta, Request, Sampling, Usage, UserTurn
+from realtime.engine.scheduler import SchedulerConfig
+
+
+class Loop:
+    """The loop with a gateway that writes down what it is told."""
+
+    def __init__(self, *, brain=None, clip_bytes: int = 1000, **config) -> None:
+        self.told: list[wire.FromWorker] = []
+        self.answering = Answering(
+            brain or fake_brain(),
+            SchedulerConfig(**config),
+            self.told.append,
+            clip_bytes=clip_bytes,
+        )
+
+    def ask(self, serial: int, *parts, **more) -> None:
+        request = Request("r", "c", (UserTurn(parts),), **more)
+        self.answering.receive(wire.ask(serial, request))
+
+    def receive(self, message: wire.ToWorker) -> None:
+        self.answering.receive(message)
+
+    def run(self, steps: int = 10_000) -> int:
+        """Run so many steps, or until there are none; tell how many ran."""
+        return next((i for i in range(steps) if not self.answering.step()), steps)
+
+    def deltas(self, serial: int) -> list[Delta]:
+        pieces = [m for m in self.told if isinstance(m, wire.Piece)]
+        return [piece.delta for piece in pieces if piece.serial == serial]
+
+    def text(self, serial: int) -> str:
+        return "".join(delta.text for delta in self.deltas(serial))
+
+
+def test_an_answer_ends_with_its_usage_and_leaves_nothing():
+    loop = Loop()
+    loop.ask(1, "say héllo")
+    loop.run()
+    assert loop.text(1) == "héllo"
+    assert [d.text for d in loop.deltas(1)] == ["h", "", "é", "l", "l", "o", ""]
+    assert [len(d.tokens) for d in loop.deltas(1)] == [1, 0, 2, 1, 1, 1, 0]
+    assert loop.deltas(1)[-1] == Delta((), "", "stop", Usage(10, 0, 6))
+    assert not loop.answering.writing
+    assert not loop.answering.brain.runner.answers
+
+
+def test_the_gateway_knows_which_answers_the_model_is_at():
+    loop = Loop(slots=1)
+    loop.ask(1, "say a")
+    loop.ask(2, "say b")
+    loop.run(1)
+    assert loop.told[0] == wire.Begun(1)
+    assert wire.Begun(2) not in loop.told
+
+
+def test_answers_take_turns():
+    loop = Loop()
+    loop.ask(1, "say aaaa")
+    loop.ask(2, "say bbbb")
+    loop.run(8)
+    assert len(loop.deltas(1)) == len(loop.deltas(2)) == 4
+
+
+def test_a_cancelled_answer_says_nothing_more():
+    loop = Loop()
+    loop.ask(1, "say abcdef")
+    loop.ask(2, "say uvwxyz")
+    loop.run(6)
+    said = loop.text(1)
+    loop.receive(wire.Cancel(1))
+    loop.receive(wire.Cancel(99))
+    loop.run()
+    assert loop.text(1) == said != "abcdef"
+    assert loop.text(2) == "uvwxyz"
+    assert not loop.answering.brain.runner.answers
+
+
+def test_a_waiting_answer_can_be_cancelled():
+    loop = Loop(slots=1)
+    loop.ask(1, "say a")
+    loop.ask(2, "say b")
+    loop.receive(wire.Cancel(2))
+    loop.run()
+    assert (loop.text(1), loop.text(2)) == ("a", "")
+
+
+def test_an_answer_goes_on_after_its_prefix_and_counts_it():
+    loop = Loop()
+    loop.ask(1, "say abcdef", prefix=tuple(b"abc"))
+    loop.run()
+    assert loop.text(1) == "def"
+    assert loop.deltas(1)[-1].usage.completion_tokens == 6
+
+
+@pytest.mark.parametrize(
+    ("limit", "text", "finish"), [(3, "abc", "length"), (6, "abcdef", "length")]
+)
+def test_the_limit_on_tokens_ends_an_answer(limit, text, finish):
+    loop = Loop()
+    loop.ask(1, "say abcdef", sampling=Sampling(max_tokens=limit))
+    loop.run()
+    assert (loop.text(1), loop.deltas(1)[-1].finish) == (text, finish)
+
+
+def test_a_prefix_that_reached_the_limit_needs_no_step():
+    loop = Loop()
+    loop.ask(1, "say abc", prefix=tuple(b"abc"), sampling=Sampling(max_tokens=3))
+    assert loop.run() == 0
+    assert loop.deltas(1) == [Delta((), "", "length", Usage(7, 0, 3))]
+
+
+def test_the_context_ends_an_answer():
+    loop = Loop(brain=replace(fake_brain(), context=14))
+    loop.ask(1, "say abcdef")
+    loop.run()
+    assert (loop.text(1), loop.deltas(1)[-1].finish) == ("abcd", "length")
+
+
+def test_a_character_cut_by_the_limit_is_told_as_broken():
+    loop = Loop()
+    loop.ask(1, "say aé", sampling=Sampling(max_tokens=2))
+    loop.run()
+    assert loop.deltas(1)[-1].text == "\ufffd"
+    assert loop.deltas(1)[-1].tokens == ("é".encode()[0],)
+
+
+@pytest.mark.parametrize(
+    ("text", "code", "reason"),
+    [
+        ("long", "context_too_long", "too long for a fake"),
+        ("fail say abcdefgh", "engine_error", "out of memory"),
+        ("break say abcdefgh", "engine_error", "ZeroDivisionError: a bug"),
+    ],
+)
+def test_an_error_ends_its_answer_alone(text, code, reason):
+    loop = Loop()
+    loop.ask(1, "say abcdefgh")
+    loop.ask(2, text)
+    loop.run()
+    (failed,) = [m for m in loop.told if isinstance(m, wire.Failed)]
+    assert (failed.serial, failed.code) == (2, code)
+    assert reason in failed.reason
+    assert loop.text(1) == "abcdefgh"
+    assert not loop.answering.writing
+
+
+def test_more_answers_than_may_wait_are_failed_as_busy():
+    loop = Loop(slots=1, queue=1)
+    for serial in (1, 2, 3):
+        loop.ask(serial, "say x")
+    (failed,) = loop.told
+    assert (failed.serial, failed.code) == (3, "busy")
+
+
+def test_low_priority_waits():
+    loop = Loop(slots=1)
+    loop.ask(1, "say a", priority="low")
+    loop.ask(2, "say b")
+    loop.run(1)
+    assert (loop.text(1), loop.text(2)) == ("", "b")
+
+
+def test_clips_are_named_after_they_were_sent():
+    loop = Loop()
+    clip = Clip("c", np.arange(100, dtype=np.int16))
+    loop.ask(1, clip, "say x")
+    assert loop.told == [wire.Missing(1, ("c",))]
+    loop.receive(wire.hear(clip))
+    loop.ask(1, clip, "say x")
+    loop.run()
+    assert loop.text(1) == "x"
+
+
+def test_a_ping_is_answered():
+    loop = Loop()
+    loop.receive(wire.Ping())
+    assert loop.told == [wire.Pong()]
+
+
+def test_clips_are_kept_within_the_budget_the_least_recently_used_goes():
+    store = ClipStore(budget=600)
+    clips = {id: Clip(id, np.zeros(100, np.int16)) for id in "abcd"}
+    for id in "abc":
+        store.put(clips[id])
+    store.get(["a"])
+    store.put(clips["b"])
+    store.put(clips["d"])
+    here, missing = store.get(["c", "a", "b", "d", "c"])
+    assert (list(here), missing) == (["a", "b", "d"], ("c",))
+    assert store.bytes == 600
+
+
+def test_a_clip_beyond_the_whole_budget_is_not_kept():
+    store = ClipStore(budget=100)
+    store.put(Clip("big", np.zeros(100, np.int16)))
+    assert store.get(["big"]) == ({}, ("big",))
+    assert store.bytes == 0

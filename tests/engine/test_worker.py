@@ -1,0 +1,103 @@
+"""What the worker process does beside answering: receive, parse, stay light until it loads."""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+import sys
+from io import BytesIO
+from pathlib import Path
+
+import pytest
+import tiny_model
+from safetensors.torch import load_file, save_file
+
+from realtime.engine import wire
+from realtime.engine.worker import Gateway, awake, parse, read
+from realtime.errors import ModelError
+
+ROOT = Path(__file__).parents[2]
+LIGHT = (
+    "answering",
+    "api",
+    "checkpoint",
+    "detokenise",
+    "fake",
+    "link",
+    "process",
+    "scheduler",
+    "wire",
+    "worker",
+)
+
+
+def test_messages_are_read_until_the_stream_ends():
+    messages = [wire.Ping(), wire.Hear("c", b"\0" * 100_000), wire.Cancel(7)]
+    data = b"".join(wire.frame(message) for message in messages)
+    assert list(read(BytesIO(data))) == messages
+    assert list(read(BytesIO(data[:-30]))) == messages[:1]
+    assert list(read(BytesIO(data[:2]))) == []
+
+
+def test_messages_wait_in_the_inbox_in_order():
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        gateway = Gateway(theirs)
+        for serial in range(5):
+            gateway.inbox.put(wire.Cancel(serial))
+        assert list(gateway.take(wait=True)) == [wire.Cancel(serial) for serial in range(5)]
+        assert list(gateway.take(wait=False)) == []
+
+
+def test_what_is_sent_arrives():
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        Gateway(theirs).send(wire.Unloadable("why"))
+        assert ours.recv(1000) == wire.frame(wire.Unloadable("why"))
+
+
+def test_a_model_that_cannot_answer_is_told_while_loading(tmp_path):
+    model = tiny_model.save(tmp_path)
+    (file,) = model.glob("*.safetensors")
+    tensors = load_file(file)
+    tensors["language_model.lm_head.weight"][3] = float("nan")
+    save_file(tensors, file, metadata={"format": "pt"})
+    ours, theirs = socket.socketpair()
+    with ours, theirs, pytest.raises(ModelError, match=r"cannot answer.*not finite"):
+        awake(parse(["--fd=0", f"--model={model}", "--device=cpu"]), Gateway(theirs))
+
+
+def test_options():
+    options = parse(["--fd=5", "--model=m", "--threads=2", "--slots=3"])
+    assert (options.fd, options.model, options.threads, options.slots) == (5, "m", 2, 3)
+    assert (options.device, options.dtype, options.queue) == ("auto", "auto", 64)
+
+
+@pytest.mark.parametrize("module", LIGHT)
+def test_modules_of_the_gateway_load_no_tensor_library(module):
+    program = (
+        f"import sys, realtime.engine.{module};"
+        "print([m for m in ('torch', 'transformers', 'tokenizers') if m in sys.modules])"
+    )
+    run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=ROOT)
+    assert run.stdout.strip() == "[]", run.stderr
+
+
+def test_what_a_thread_cannot_decode_ends_the_worker():
+    program = (
+        "import socket, sys, threading\n"
+        "from realtime.engine.worker import Gateway\n"
+        "gateway = Gateway(socket.socket(fileno=int(sys.argv[1])))\n"
+        "gateway.listen()\n"
+        "threading.Event().wait()\n"
+    )
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        process = subprocess.Popen(
+            [sys.executable, "-c", program, str(theirs.fileno())],
+            pass_fds=(theirs.fileno(),),
+            cwd=ROOT,
+            stderr=subprocess.DEVNULL,
+        )
+        ours.sendall(wire.LENGTH.pack(3) + b"\xc1\xc1\xc1")
+        assert process.wait() == 1

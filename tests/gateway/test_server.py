@@ -1,0 +1,146 @@
+"""The listening socket and the operator's signals, the latter on a real process."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import socket
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+from fakes import GUARD_S, question
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed, InvalidStatus
+
+from realtime.errors import ConfigError
+from realtime.gateway.server import SEND_BUFFER, bind
+
+ROOT = Path(__file__).parents[2]
+
+
+@asynccontextmanager
+async def process(
+    *, drain_s: float = GUARD_S
+) -> AsyncIterator[tuple[asyncio.subprocess.Process, str]]:
+    """Run a server; give the process and its address."""
+    server = await asyncio.create_subprocess_exec(
+        sys.executable,
+        str(Path(__file__).with_name("serving_program.py")),
+        str(drain_s),
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        env={**os.environ, "PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}"},
+    )
+    try:
+        port = (await server.stdout.readline()).decode().strip()
+        yield server, f"ws://127.0.0.1:{port}/v1/pcm"
+    finally:
+        if server.returncode is None:
+            server.kill()
+        await server.wait()
+        server.stdin.close()
+
+
+async def ended(server: asyncio.subprocess.Process) -> int:
+    async with asyncio.timeout(GUARD_S):
+        return await server.wait()
+
+
+async def in_the_middle_of_an_answer(socket: ClientConnection) -> None:
+    await socket.send(question())
+    while json.loads(await socket.recv())["type"] != "partial":
+        pass
+
+
+async def rest(socket: ClientConnection) -> list[dict]:
+    """Read to the end."""
+    got = []
+    async with asyncio.timeout(GUARD_S):
+        try:
+            while True:
+                got.append(json.loads(await socket.recv()))
+        except ConnectionClosed:
+            return got
+
+
+async def refused(url: str) -> None:
+    """Wait until the signal has arrived: nobody is let in, whoever still got in is closed."""
+    async with asyncio.timeout(GUARD_S):
+        while True:
+            try:
+                async with connect(url, proxy=None) as late:
+                    await rest(late)
+            except InvalidStatus as error:
+                if error.response.status_code == 503:
+                    return
+                raise
+
+
+async def test_sigterm_lets_answers_finish_and_exits_with_0():
+    async with process() as (server, url), connect(url, proxy=None) as caller:
+        await in_the_middle_of_an_answer(caller)
+        server.send_signal(signal.SIGTERM)
+        await refused(url)
+        assert server.returncode is None
+        server.stdin.write(b"go on\n")
+        assert [(m["type"], m.get("text")) for m in await rest(caller)] == [
+            ("partial", None),
+            ("final", "Well done."),
+        ]
+        assert (caller.close_code, caller.close_reason) == (1001, "going away")
+        assert await ended(server) == 0
+
+
+async def test_an_answer_that_takes_too_long_is_cut_off():
+    async with process(drain_s=0.01) as (server, url), connect(url, proxy=None) as caller:
+        await in_the_middle_of_an_answer(caller)
+        server.send_signal(signal.SIGINT)
+        got = await rest(caller)
+        assert [m["type"] for m in got] == ["cancelled", "final"]
+        assert caller.close_code == 1001
+        assert await ended(server) == 0
+
+
+async def test_a_second_signal_ends_at_once():
+    async with process() as (server, url), connect(url, proxy=None) as caller:
+        await in_the_middle_of_an_answer(caller)
+        server.send_signal(signal.SIGTERM)
+        await refused(url)
+        server.send_signal(signal.SIGTERM)
+        assert [m["type"] for m in await rest(caller)] == ["cancelled", "final"]
+        assert await ended(server) == 130
+
+
+def test_a_port_in_use_is_named_with_the_way_out():
+    with bind("127.0.0.1", 0) as first:
+        port = first.getsockname()[1]
+        with pytest.raises(ConfigError, match=rf"Port {port} on 127\.0\.0\.1 is in use.*--port"):
+            bind("127.0.0.1", port)
+
+
+def test_a_port_that_was_just_left_can_be_taken_again():
+    with bind("127.0.0.1", 0) as first:
+        port = first.getsockname()[1]
+        with socket.create_connection(("127.0.0.1", port)):
+            first.accept()[0].close()
+    bind("127.0.0.1", port).close()
+
+
+@pytest.mark.parametrize(
+    ("host", "words"),
+    [("host.invalid", "is not known"), ("203.0.113.7", "no address of this machine")],
+)
+def test_a_host_that_cannot_be_listened_on_is_named(host, words):
+    with pytest.raises(ConfigError, match=words):
+        bind(host, 0)
+
+
+def test_the_kernel_holds_little_for_a_peer_that_does_not_read():
+    with bind("127.0.0.1", 0) as listening:
+        # Linux doubles what is asked for, to make room for its own bookkeeping.
+        assert listening.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF) <= 2 * SEND_BUFFER

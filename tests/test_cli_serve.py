@@ -1,0 +1,127 @@
+"""`realtime serve` as a person runs it: help, errors in one sentence, and a clean end."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from fakes import undisturbed_logging
+from typer.testing import CliRunner
+
+from realtime.cli import app
+from realtime.config import DEMO_MODEL, Settings
+from realtime.engine.api import ModelInfo
+from realtime.engine.link import WorkerConfig
+from realtime.serve import address, banner
+
+ROOT = Path(__file__).parents[1]
+MODEL = ModelInfo("a-model", 8192, 4_500_000, "float32", "cpu")
+
+
+@pytest.fixture
+def run(monkeypatch):
+    """Run `realtime serve` in this process; it must end by itself."""
+    for name in [name for name in os.environ if name.startswith("REALTIME_")]:
+        monkeypatch.delenv(name)
+    with undisturbed_logging():
+        yield lambda *arguments: CliRunner().invoke(app, ["serve", *arguments])
+
+
+def test_help_teaches_by_examples(run):
+    result = run("--help")
+    assert result.exit_code == 0
+    for words in ("realtime serve --model Qwen/Qwen2-Audio-7B-Instruct", "--port", "--config"):
+        assert words in result.stdout
+
+
+def test_a_wrong_setting_is_one_sentence_and_exit_code_2(run, tmp_path):
+    (tmp_path / "c.toml").write_text("[server]\nprot = 1\n")
+    result = run("--config", str(tmp_path / "c.toml"))
+    assert result.exit_code == 2
+    assert "did you mean server.port?" in result.stderr
+    assert result.stderr.count("\n") == 1
+
+
+def test_a_port_in_use_is_one_sentence_and_exit_code_2(run):
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        port = other.getsockname()[1]
+        result = run("--port", str(port))
+    assert result.exit_code == 2
+    assert f"Port {port} on 127.0.0.1 is in use by another program" in result.stderr
+    assert result.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("port", ["99999", "-1", "many"])
+def test_a_port_that_is_none(run, port):
+    assert run("--port", port).exit_code == 2
+
+
+def test_a_path_that_is_no_model_is_said_without_a_traceback(tmp_path):
+    command = [sys.executable, "-m", "realtime", "serve", "--port", "0"]
+    result = subprocess.run(
+        [*command, "--model", str(tmp_path / "none")],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        timeout=120,
+    )
+    assert result.returncode == 1
+    last = result.stderr.splitlines()[-1]
+    assert last.startswith("realtime: ")
+    assert str(tmp_path / "none") in last
+    assert "Traceback" not in result.stdout + result.stderr
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks for the worker in /proc")
+def test_stopped_while_loading_it_ends_with_0_and_leaves_no_worker():
+    server = subprocess.Popen(
+        [sys.executable, "-m", "realtime", "serve", "--port", "0", "--log-json"],
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=ROOT,
+    )
+    try:
+        first = json.loads(server.stderr.readline())
+        assert first["event"] == "loading"
+        workers = Path(f"/proc/{server.pid}/task/{server.pid}/children").read_text().split()
+        server.send_signal(signal.SIGTERM)
+        lines = [json.loads(line) for line in server.stderr.read().splitlines()]
+        assert server.wait(60) == 0
+        assert len(workers) == 1
+        assert not Path(f"/proc/{workers[0]}").exists()
+        assert "draining" in [line["event"] for line in lines]
+    finally:
+        server.kill()
+        server.wait()
+        server.stderr.close()
+
+
+def test_the_banner_says_what_and_where_and_how_to_go_on():
+    settings = Settings(worker=WorkerConfig("some/model"))
+    text = banner(settings, MODEL, "http://127.0.0.1:8765")
+    for words in ("http://127.0.0.1:8765", "a-model", "cpu, float32", "realtime ask question.wav"):
+        assert words in text
+    assert "demonstration" not in text
+
+
+def test_the_bundled_model_is_called_a_demonstration():
+    assert "demonstration" in banner(Settings(), MODEL, "http://127.0.0.1:8765")
+    assert Settings().worker.model == str(DEMO_MODEL)
+
+
+@pytest.mark.parametrize(
+    ("family", "bound", "shown"),
+    [(socket.AF_INET, "0.0.0.0", "127.0.0.1"), (socket.AF_INET, "127.0.0.1", "127.0.0.1")],
+)
+def test_the_address_shown_can_be_opened(family, bound, shown):
+    with socket.socket(family) as listening:
+        listening.bind((bound, 0))
+        assert address(listening) == f"http://{shown}:{listening.getsockname()[1]}"
