@@ -91,12 +91,11 @@ class TextDelta:
 
 @dataclass(frozen=True, slots=True)
 class ResponseEnded:
-    """The answer `response` is complete; `ms` are durations that the shell measured."""
+    """The answer `response` is complete."""
 
     response: str
     finish: Literal["stop", "length"]
     usage: Usage | None = None
-    ms: tuple[tuple[str, float], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,7 +167,10 @@ class Cancelled:
 
 @dataclass(frozen=True, slots=True)
 class Final:
-    """The answer of `turn` is over; every answer ends with exactly one of these."""
+    """The answer of `turn` is over; every answer ends with exactly one of these.
+
+    `ms` are durations: the session knows what it waited in samples, the shell adds its own.
+    """
 
     turn: int
     text: str

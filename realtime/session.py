@@ -374,8 +374,8 @@ class Session:
         match event:
             case TextDelta(_, tokens, text):
                 return self.deliver(tokens, text)
-            case ResponseEnded(_, finish, usage, ms):
-                return [self.end_answer(finish, usage, ms)]
+            case ResponseEnded(_, finish, usage):
+                return [self.end_answer(finish, usage)]
             case ResponseFailed(_, code, message):
                 return [trouble(code, message), self.end_answer("interrupted")]
             case _:
@@ -396,14 +396,13 @@ class Session:
         self,
         finish: Literal["stop", "length", "interrupted"],
         usage: Usage | None = None,
-        ms: tuple[tuple[str, float], ...] = (),
     ) -> Emit:
         """Close the current answer; its turn number and text go to the peer."""
         answer = self.answer
         self.response = None
         self.conversation.drop_empty_answer()
         self.move(Move.END)
-        return Emit(Final(answer.turn, answer.text, finish, usage, (*ms, *self.waited)))
+        return Emit(Final(answer.turn, answer.text, finish, usage, self.waited))
 
     def stop_answer(self) -> list[Effect]:
         """Stop the current answer, if any, and keep what the user has had of it."""

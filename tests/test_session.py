@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from realtime.audio.endpoint import EndpointConfig, Endpointer
 from realtime.conversation import Answer, Conversation
-from realtime.engine.api import AssistantTurn, Clip, Sampling, UserTurn
+from realtime.engine.api import AssistantTurn, Clip, Sampling, Usage, UserTurn
 from realtime.events import (
     AudioReceived,
     Cancel,
@@ -152,12 +152,12 @@ def test_a_piece_without_text_is_kept_and_not_announced():
     assert session.answer.tokens == (7,)
 
 
-def test_usage_and_durations_reach_the_peer():
+def test_usage_reaches_the_peer():
     session = new_session()
     speak(session)
-    effects = receive(session, ResponseEnded(session.response, "length", None, (("total", 3.0),)))
-    assert notices(effects, Final)[0].ms == (("total", 3.0), ("hangover", 500))
-    assert notices(effects, Final)[0].finish == "length"
+    usage = Usage(prompt_tokens=60, cached_tokens=0, completion_tokens=9)
+    effects = receive(session, ResponseEnded(session.response, "length", usage))
+    assert notices(effects, Final) == [Final(1, "", "length", usage, (("hangover", 500),))]
 
 
 # ---- barge-in -----------------------------------------------------------------------------------

@@ -161,3 +161,10 @@ class Engine(Protocol):
         ModelError when the checkpoint can never be loaded.
         """
         ...
+
+    def confirm(self, request: str) -> None:
+        """Serve a request of low priority as a normal one from now on: somebody waits for it.
+
+        An unknown id is ignored. Never blocks.
+        """
+        ...
