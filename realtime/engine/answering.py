@@ -93,6 +93,8 @@ class Answering:
                 self._try(serial, lambda: self._begin(message))
             case wire.Cancel(serial):
                 self._forget(serial)
+            case wire.Confirm(serial):
+                self.scheduler.confirm(serial)
             case wire.Ping():
                 self.send(wire.Pong())
             case _:

@@ -160,6 +160,14 @@ class WorkerEngine:
             if self.link and answer.asked and not answer.over:
                 self.link.send(wire.Cancel(answer.serial))
 
+    def confirm(self, request: str) -> None:
+        """Raise an answer to normal priority, in this worker and in any that comes after it."""
+        for answer in self.live.values():
+            if answer.request.id == request and answer.request.priority == "low":
+                answer.request = replace(answer.request, priority="normal")
+                if self.link and answer.asked and not answer.over:
+                    self.link.send(wire.Confirm(answer.serial))
+
     def _admit(self, request: Request) -> Answer:
         """Take a request among the live ones, or raise why not."""
         self._refuse_when_failed()

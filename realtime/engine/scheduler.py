@@ -68,6 +68,13 @@ class Scheduler:
             if serial in serials:
                 serials.remove(serial)
 
+    def confirm(self, serial: int) -> None:
+        """Serve an answer of low priority as a normal one; others are ignored."""
+        if serial in self.waiting[True]:
+            self.waiting[True].remove(serial)
+            # Serials are in order of arrival.
+            self.waiting[False] = deque(sorted({*self.waiting[False], serial}))
+
     def next(self) -> Step | None:
         """Give the step to run now; None when there is nothing to do."""
         self.owed = min(self.owed, len(self.running))

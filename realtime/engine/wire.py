@@ -81,6 +81,12 @@ class Cancel(msgspec.Struct, tag=True, array_like=True, frozen=True):
     serial: int
 
 
+class Confirm(msgspec.Struct, tag=True, array_like=True, frozen=True):
+    """Gateway to worker: somebody waits for this answer now; it is of normal priority."""
+
+    serial: int
+
+
 class Ping(msgspec.Struct, tag=True, array_like=True, frozen=True):
     """Gateway to worker: answer between two steps of the model."""
 
@@ -135,7 +141,7 @@ class Pong(msgspec.Struct, tag=True, array_like=True, frozen=True):
     """Worker to gateway: the model's loop is alive."""
 
 
-ToWorker = Hear | Ask | Cancel | Ping
+ToWorker = Hear | Ask | Cancel | Confirm | Ping
 FromWorker = Progress | Ready | Unloadable | Begun | Piece | Failed | Missing | Pong
 
 ENCODER = msgspec.msgpack.Encoder()

@@ -173,6 +173,16 @@ def test_low_priority_waits():
     assert (loop.text(1), loop.text(2)) == ("", "b")
 
 
+def test_what_is_confirmed_waits_no_longer_behind_normal_answers():
+    loop = Loop(slots=1)
+    loop.ask(1, "say a", priority="low")
+    loop.ask(2, "say b")
+    loop.receive(wire.Confirm(1))
+    loop.receive(wire.Confirm(99))
+    loop.run(1)
+    assert (loop.text(1), loop.text(2)) == ("a", "")
+
+
 def test_clips_are_named_after_they_were_sent():
     loop = Loop()
     clip = Clip("c", np.arange(100, dtype=np.int16))

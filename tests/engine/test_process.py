@@ -188,6 +188,25 @@ async def test_closing_the_iterator_cancels_in_the_worker():
         assert text(await collect(engine, ask("say next"))) == "next"
 
 
+async def test_a_confirmed_answer_overtakes_those_of_low_priority():
+    ended = []
+    async with fake(slots=1) as engine, asyncio.TaskGroup() as group:
+        await engine.ready()
+
+        async def follow(id: str, priority: str) -> None:
+            await collect(engine, ask("say " + "x" * 500, id=id, priority=priority))
+            ended.append(id)
+
+        for id, priority in (("talks", "normal"), ("guess", "low"), ("guessed", "low")):
+            group.create_task(follow(id, priority))
+        while len(engine.live) < 3 or not all(a.asked for a in engine.live.values()):
+            await asyncio.sleep(0)
+        engine.confirm("guessed")
+        engine.confirm("nobody")
+        assert [a.request.priority for a in engine.live.values()] == ["normal", "low", "normal"]
+    assert ended == ["talks", "guessed", "guess"]
+
+
 async def test_a_failed_answer_fails_alone():
     async with fake() as engine:
         async with aclosing(engine.generate(ask("say " + "y" * 500))) as other:
