@@ -8,7 +8,7 @@ from __future__ import annotations
 import sys
 import traceback
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, assert_never
 
@@ -16,9 +16,10 @@ import numpy as np
 
 from realtime.engine import wire
 from realtime.engine.api import Clip, Delta, Finish, Request, Sampling, Usage
+from realtime.engine.arena import Move
 from realtime.engine.detokenise import Detokeniser, Fragment, Spelling
-from realtime.engine.scheduler import Decode, Prefill, Scheduler, SchedulerConfig, Step
-from realtime.errors import EngineError, RealtimeError
+from realtime.engine.scheduler import Part, Scheduler, SchedulerConfig
+from realtime.errors import Busy, EngineError, RealtimeError
 
 if TYPE_CHECKING:
     from realtime.engine.prompt import Prompt
@@ -36,10 +37,11 @@ class Prompter(Protocol):
 class Computer(Protocol):
     """Computes tokens; see `runner.Runner`."""
 
-    def prefill(
+    def begin(
         self, serial: int, prompt: Prompt, sampling: Sampling, prefix: tuple[int, ...]
-    ) -> int: ...
-    def decode(self, serials: tuple[int, ...]) -> list[int]: ...
+    ) -> None: ...
+    def move(self, moves: Iterable[Move]) -> None: ...
+    def run(self, parts: Sequence[Part]) -> Mapping[int, int | EngineError]: ...
     def free(self, serial: int) -> None: ...
 
 
@@ -53,6 +55,9 @@ class Brain:
     ends: frozenset[int]
     """Tokens that end an answer."""
     context: int
+    """Positions of one conversation; at most `cells`."""
+    cells: int
+    """Positions of keys and values, all conversations together."""
 
 
 @dataclass(slots=True)
@@ -65,6 +70,8 @@ class Writing:
     count: int
     """Tokens of the answer so far, those of `request.prefix` among them."""
     limit: int
+    told: bool = False
+    """Whether a token of it was told in this worker's life."""
 
 
 class Answering:
@@ -90,7 +97,10 @@ class Answering:
             case wire.Hear(id, pcm):
                 self.clips.put(Clip(id, np.frombuffer(pcm, "<i2")))
             case wire.Ask(serial):
-                self._try(serial, lambda: self._begin(message))
+                try:
+                    self._begin(message)
+                except Exception as error:
+                    self._blame(serial, error)
             case wire.Cancel(serial):
                 self._forget(serial)
             case wire.Confirm(serial):
@@ -103,15 +113,10 @@ class Answering:
     def step(self) -> bool:
         """Run one step of the model; tell whether there was one to run."""
         step = self.scheduler.next()
-        match step:
-            case None:
-                return False
-            case Prefill(serial):
-                self._try(serial, lambda: self._run(step))
-            case Decode(serials):
-                # One answer per step for now, so that an error has one owner.
-                (serial,) = serials
-                self._try(serial, lambda: self._run(step))
+        if step is None:
+            return False
+        self.brain.runner.move(step.moves)
+        self._run(step.parts)
         return True
 
     def _begin(self, ask: wire.Ask) -> None:
@@ -128,31 +133,54 @@ class Answering:
         if writing.count >= limit:
             self._tell(ask.serial, writing, Fragment((), ""), "length")
             return
-        self.scheduler.add(ask.serial, low=request.priority == "low")
+        self.scheduler.add(
+            ask.serial,
+            [*prompt.cells(), *request.prefix],
+            conversation=request.conversation,
+            low=request.priority == "low",
+            alone=ask.alone,
+        )
         self.writing[ask.serial] = writing
+        self.brain.runner.begin(ask.serial, prompt, request.sampling, request.prefix)
 
-    def _run(self, step: Step) -> None:
-        """Run a step and record its tokens."""
-        match step:
-            case Prefill(serial):
-                w = self.writing[serial]
-                # Should the process die now, it is this answer that it died at.
-                self.send(wire.Begun(serial))
-                token = self.brain.runner.prefill(
-                    serial, w.prompt, w.request.sampling, w.request.prefix
-                )
-                tokens = {serial: token}
-            case Decode(serials):
-                decoded = self.brain.runner.decode(serials)
-                tokens = dict(zip(serials, decoded, strict=True))
-        ended = frozenset(serial for serial in tokens if self._record(serial, tokens[serial]))
-        self.scheduler.done(step, ended)
-        for serial in ended:
-            self._forget(serial)
+    def _run(self, parts: Sequence[Part]) -> None:
+        """Run parts of a step together; where that fails, each on its own."""
+        if unheard := tuple(part.serial for part in parts if not self.writing[part.serial].told):
+            # Should the process die now, it is these that it died at.
+            self.send(wire.Begun(unheard))
+        try:
+            said = self.brain.runner.run(parts) if parts else {}
+        except Exception as error:
+            if len(parts) == 1:
+                self._blame(parts[0].serial, error)
+                return
+            for part in parts:
+                self._run((part,))
+            return
+        for part in parts:
+            try:
+                self._done(part, said)
+            except Exception as error:
+                self._blame(part.serial, error)
+
+    def _done(self, part: Part, said: Mapping[int, int | EngineError]) -> None:
+        """Record one answer's part of a step, and the token that it brought."""
+        if not part.last:
+            self.scheduler.done((part,), {})
+            return
+        token = said[part.serial]
+        if isinstance(token, EngineError):
+            raise token
+        ended = self._record(part.serial, token)
+        ends = frozenset({part.serial} if ended else ())
+        self.scheduler.done((part,), {part.serial: token}, ends)
+        if ended:
+            self._forget(part.serial)
 
     def _record(self, serial: int, token: int) -> bool:
         """Add a token to an answer and send what is whole; tell whether it is the last."""
         writing = self.writing[serial]
+        writing.told = True
         if token in self.brain.ends:
             self._tell(serial, writing, writing.detokeniser.finish(), "stop")
             return True
@@ -168,7 +196,8 @@ class Answering:
 
     def _tell(self, serial: int, writing: Writing, last: Fragment, finish: Finish) -> None:
         """Send the last piece of an answer."""
-        usage = Usage(len(writing.prompt.ids), 0, writing.count)
+        size = len(writing.prompt.ids)
+        usage = Usage(size, min(self.scheduler.cached(serial), size), writing.count)
         self.send(wire.Piece(serial, Delta(last.tokens, last.text, finish, usage)))
 
     def _forget(self, serial: int) -> None:
@@ -177,19 +206,16 @@ class Answering:
         self.writing.pop(serial, None)
         self.brain.runner.free(serial)
 
-    def _try(self, serial: int, act: Callable[[], None]) -> None:
-        """Act for an answer; an error ends that answer alone."""
-        try:
-            act()
-        except RealtimeError as error:
-            self._fail(serial, error)
-        except Exception as error:
-            traceback.print_exc(file=sys.stderr)
-            self._fail(serial, EngineError(f"the engine failed: {type(error).__name__}: {error}"))
-
-    def _fail(self, serial: int, error: RealtimeError) -> None:
+    def _blame(self, serial: int, error: Exception) -> None:
+        """End an answer with the error that happened in it."""
+        if not isinstance(error, RealtimeError):
+            traceback.print_exception(error, file=sys.stderr)
+            error = EngineError(f"the engine failed: {type(error).__name__}: {error}")
+        # What was computed may be what it failed by: nothing of it is used again.
+        self.scheduler.cancel(serial, keep=False)
         self._forget(serial)
-        self.send(wire.Failed(serial, error.code, str(error)))
+        retry_after = error.retry_after if isinstance(error, Busy) else 0.0
+        self.send(wire.Failed(serial, error.code, str(error), retry_after))
 
 
 class ClipStore:

@@ -128,15 +128,45 @@ class Delta:
 
 
 @dataclass(frozen=True, slots=True)
+class Memory:
+    """How the device's memory was shared out when the model had been loaded; bytes."""
+
+    free: int
+    """Beside the weights."""
+    weights: int
+    workspace: int
+    """What one step may take."""
+    embeddings: int
+    """Embedded audio at most."""
+    kv: int
+    """Keys and values."""
+    cells: int
+    """Positions that keys and values are kept of, of all conversations together."""
+
+    def __str__(self) -> str:
+        """Write the plan as a line."""
+        parts = {
+            "weights": self.weights,
+            "keys and values": self.kv,
+            "audio": self.embeddings,
+            "workspace": self.workspace,
+            "free beside the weights": self.free,
+        }
+        sizes = ", ".join(f"{size / 2**30:.2f} GiB {name}" for name, size in parts.items())
+        return f"{sizes}; {self.cells:,} tokens of conversation kept"
+
+
+@dataclass(frozen=True, slots=True)
 class ModelInfo:
     """What was loaded."""
 
     name: str
     context: int
-    """Positions of the language model, prompt and answer together."""
+    """Positions of the language model, prompt and answer together, as far as memory allows."""
     parameters: int
     dtype: str
     device: str
+    memory: Memory | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -71,7 +71,7 @@ class FakeEngine:
         self.changed.set()
 
     async def until(self, condition: Callable[[FakeEngine], bool]) -> None:
-        """Wait until the condition holds; it is looked at after each request, confirm and ending."""
+        """Wait until the condition holds; looked at after each request, confirm and ending."""
         while not condition(self):
             self.changed.clear()
             await self.changed.wait()

@@ -3,6 +3,9 @@
 When it dies, every answer in flight is asked for again with what was received as its prefix, so
 that nothing is lost or repeated. No torch here: the gateway stays light and its event loop free.
 
+When it dies at several prompts at once, each is from then on read alone, so that the one it died
+at is found and no other is blamed.
+
 Bounds: at most `slots + queue` live answers, then Busy. What a consumer has not taken yet of one
 answer is kept as at most `PENDING` deltas; later ones are joined to the last, losing nothing.
 """
@@ -52,6 +55,8 @@ class Answer:
         """How often the present worker was asked; 0 means that it does not know of this answer."""
         self.begun = False
         """Whether the present worker is at it and has brought no token of it yet."""
+        self.suspect = False
+        """Whether a worker died at this answer or at another that it was at, too."""
         self.pending: deque[Delta] = deque()
         self.error: Exception | None = None
         self.over = False
@@ -66,7 +71,7 @@ class Answer:
         """Keep a delta for the consumer, joined to the last one when many wait."""
         if delta.tokens:
             self.received.extend(delta.tokens)
-            self.deaths, self.begun = 0, False
+            self.deaths, self.begun, self.suspect = 0, False, False
         elif not delta.finish:
             return
         self.over = delta.finish is not None
@@ -196,7 +201,7 @@ class WorkerEngine:
         """Ask the worker for (the rest of) an answer, with the clips that it does not know."""
         new = [clip for id, clip in answer.clips.items() if id not in link.known]
         try:
-            question = wire.ask(answer.serial, answer.rest())
+            question = wire.ask(answer.serial, answer.rest(), alone=answer.suspect)
             link.send(*(wire.hear(clip) for clip in new), question)
         except EngineError as error:
             answer.fail(error)
@@ -272,16 +277,16 @@ class WorkerEngine:
                 raise ModelError(reason)
             case wire.Pong():
                 link.pong.set()
-            case wire.Begun(serial):
-                link.reading = serial
-                if answer := self.live.get(serial):
-                    answer.begun = True
+            case wire.Begun(serials):
+                link.reading = frozenset(serials)
+                for serial in link.reading & self.live.keys():
+                    self.live[serial].begun = True
             case wire.Piece(serial, delta):
-                link.reading = None
+                link.reading = frozenset()
                 if answer := self.live.get(serial):
                     answer.push(delta)
             case wire.Failed(serial):
-                link.reading = None
+                link.reading = frozenset()
                 if answer := self.live.get(serial):
                     answer.fail(wire.error_of(message))
             case wire.Missing(serial, clips):
@@ -299,7 +304,8 @@ class WorkerEngine:
 
     def _ready(self, info: ModelInfo, link: Link) -> None:
         """Ask the worker for everything that is wanted, the oldest first."""
-        log.info("model loaded", **{name: getattr(info, name) for name in info.__slots__})
+        told = {name: getattr(info, name) for name in info.__slots__}
+        log.info("model loaded", **told | {"memory": str(info.memory)})
         self.link = link
         for answer in self.live.values():
             if not answer.over:
@@ -316,12 +322,18 @@ class WorkerEngine:
         self._ask(answer, link)
 
     def _bury(self, link: Link) -> None:
-        """Count a death of the worker against the answer that it was at, as far as is known."""
-        for answer in self.live.values():
-            # It died at a prompt, or else at one of those that have brought no token yet: an
-            # answer that was begun again reads as its prompt whatever it was killed by before.
-            guilty = answer.begun if link.reading is None else answer.serial == link.reading
-            answer.deaths += guilty
+        """Count a death of the worker against the answer that it was at.
+
+        It died at a prompt, or else at one of those that have brought no token yet: an answer
+        that was begun again reads as its prompt whatever it was killed by before. When there are
+        several, each is from then on asked for alone; the next death tells which it is.
+        """
+        begun = {serial for serial, answer in self.live.items() if answer.begun}
+        guilty = (link.reading or begun) & self.live.keys()
+        for serial, answer in self.live.items():
+            if serial in guilty:
+                answer.deaths += len(guilty) == 1 or answer.suspect
+                answer.suspect = True
             answer.asked, answer.begun = 0, False
             if answer.deaths >= self.config.deaths:
                 text = f"the worker died {answer.deaths} times at this answer"

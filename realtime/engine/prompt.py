@@ -19,6 +19,7 @@ from tokenizers import Tokenizer
 
 from realtime.engine.api import AssistantTurn, Clip, Request, SystemTurn, Turn, UserTurn
 from realtime.engine.features import audio_tokens
+from realtime.engine.scheduler import Cell
 from realtime.errors import ContextTooLong, EngineError, ModelError
 
 SAMPLE_RATE = 16_000
@@ -42,6 +43,11 @@ class Placed:
     start: int
     clip: Clip
 
+    @property
+    def stop(self) -> int:
+        """Give the position behind its audio tokens."""
+        return self.start + audio_tokens(len(self.clip.pcm))
+
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
@@ -52,6 +58,14 @@ class Prompt:
 
     ids: tuple[int, ...]
     clips: tuple[Placed, ...]
+
+    def cells(self) -> list[Cell]:
+        """Name what is computed at each position: a token, or a frame of a clip."""
+        cells: list[Cell] = list(self.ids)
+        for placed in self.clips:
+            count = placed.stop - placed.start
+            cells[placed.start : placed.stop] = [(placed.clip.id, i) for i in range(count)]
+        return cells
 
 
 Part = Clip | tuple[int, ...] | str
