@@ -9,13 +9,13 @@ import sys
 import traceback
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol, assert_never
 
 import numpy as np
 
 from realtime.engine import wire
-from realtime.engine.api import Clip, Delta, Finish, Request, Sampling, Usage
+from realtime.engine.api import Clip, Delta, Finish, Logprob, Request, Sampling, Usage
 from realtime.engine.arena import Move
 from realtime.engine.detokenise import Detokeniser, Fragment, Spelling
 from realtime.engine.scheduler import Part, Scheduler, SchedulerConfig
@@ -41,8 +41,16 @@ class Computer(Protocol):
         self, serial: int, prompt: Prompt, sampling: Sampling, prefix: tuple[int, ...]
     ) -> None: ...
     def move(self, moves: Iterable[Move]) -> None: ...
-    def run(self, parts: Sequence[Part]) -> Mapping[int, int | EngineError]: ...
+    def run(self, parts: Sequence[Part]) -> Mapping[int, Said | EngineError]: ...
     def free(self, serial: int) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """The next token of an answer."""
+
+    token: int
+    logprob: Logprob | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +80,14 @@ class Writing:
     limit: int
     told: bool = False
     """Whether a token of it was told in this worker's life."""
+    logprobs: list[Logprob] = field(default_factory=list)
+    """Of tokens that are held back until they make a whole character."""
+
+    def take_logprobs(self, tokens: tuple[int, ...]) -> tuple[Logprob, ...]:
+        """Give those of the tokens that go out now."""
+        out = tuple(self.logprobs[: len(tokens)])
+        del self.logprobs[: len(tokens)]
+        return out
 
 
 class Answering:
@@ -163,42 +179,46 @@ class Answering:
             except Exception as error:
                 self._blame(part.serial, error)
 
-    def _done(self, part: Part, said: Mapping[int, int | EngineError]) -> None:
+    def _done(self, part: Part, said: Mapping[int, Said | EngineError]) -> None:
         """Record one answer's part of a step, and the token that it brought."""
         if not part.last:
             self.scheduler.done((part,), {})
             return
-        token = said[part.serial]
-        if isinstance(token, EngineError):
-            raise token
-        ended = self._record(part.serial, token)
+        news = said[part.serial]
+        if isinstance(news, EngineError):
+            raise news
+        ended = self._record(part.serial, news)
         ends = frozenset({part.serial} if ended else ())
-        self.scheduler.done((part,), {part.serial: token}, ends)
+        self.scheduler.done((part,), {part.serial: news.token}, ends)
         if ended:
             self._forget(part.serial)
 
-    def _record(self, serial: int, token: int) -> bool:
+    def _record(self, serial: int, said: Said) -> bool:
         """Add a token to an answer and send what is whole; tell whether it is the last."""
         writing = self.writing[serial]
         writing.told = True
-        if token in self.brain.ends:
+        if said.token in self.brain.ends:
             self._tell(serial, writing, writing.detokeniser.finish(), "stop")
             return True
         writing.count += 1
-        fragment = writing.detokeniser.push(token)
+        if said.logprob:
+            writing.logprobs.append(said.logprob)
+        fragment = writing.detokeniser.push(said.token)
         if writing.count == writing.limit:
             self._tell(serial, writing, fragment or writing.detokeniser.finish(), "length")
             return True
         # Also when nothing is whole: the gateway then knows that the step was survived.
         fragment = fragment or Fragment((), "")
-        self.send(wire.Piece(serial, Delta(fragment.tokens, fragment.text)))
+        logprobs = writing.take_logprobs(fragment.tokens)
+        self.send(wire.Piece(serial, Delta(fragment.tokens, fragment.text, logprobs=logprobs)))
         return False
 
     def _tell(self, serial: int, writing: Writing, last: Fragment, finish: Finish) -> None:
         """Send the last piece of an answer."""
         size = len(writing.prompt.ids)
         usage = Usage(size, min(self.scheduler.cached(serial), size), writing.count)
-        self.send(wire.Piece(serial, Delta(last.tokens, last.text, finish, usage)))
+        logprobs = writing.take_logprobs(last.tokens)
+        self.send(wire.Piece(serial, Delta(last.tokens, last.text, finish, usage, logprobs)))
 
     def _forget(self, serial: int) -> None:
         """Let go of an answer, whatever its state."""

@@ -70,6 +70,8 @@ class Sampling:
     seed: int | None = None
     """With a seed the same request gives the same answer, also when it is resumed half-way."""
     max_tokens: int = 512
+    logprobs: int | None = None
+    """How many of the likeliest tokens are told beside each one that is said; None: no scores."""
 
     def __post_init__(self) -> None:
         """Refuse values outside their mathematical range; raise ValueError naming the field."""
@@ -80,6 +82,7 @@ class Sampling:
             ("repetition_penalty", self.repetition_penalty, lambda v: 0.0 < v <= 100.0, "above 0"),
             ("seed", self.seed, lambda v: 0 <= v < 2**63, "0 to 2**63 - 1"),
             ("max_tokens", self.max_tokens, lambda v: 1 <= v <= 8192, "1 to 8192"),
+            ("logprobs", self.logprobs, lambda v: 0 <= v <= 20, "0 to 20"),
         )
         for name, value, allowed, text in checks:
             if value is not None and not allowed(value):
@@ -114,6 +117,17 @@ class Usage:
 
 
 @dataclass(frozen=True, slots=True)
+class Logprob:
+    """How likely a token was to the model, before temperature, penalty and cuts."""
+
+    token: int
+    logprob: float
+    """Natural logarithm."""
+    top: tuple[tuple[int, float], ...] = ()
+    """The likeliest tokens with theirs, in order."""
+
+
+@dataclass(frozen=True, slots=True)
 class Delta:
     """The next piece of an answer.
 
@@ -125,6 +139,8 @@ class Delta:
     text: str
     finish: Finish | None = None
     usage: Usage | None = None
+    logprobs: tuple[Logprob, ...] = ()
+    """One for each of `tokens`, if they were asked for."""
 
 
 @dataclass(frozen=True, slots=True)

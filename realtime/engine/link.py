@@ -52,7 +52,7 @@ class WorkerConfig:
     chunk: int = 256
     """Positions of prompts that are read in one step beside those who talk."""
     kv_bytes: int | None = None
-    """Memory for keys and values; None: what is free, on a CPU at most 4 GiB."""
+    """Memory for keys and values; None: what is free, on a CPU about 2 GiB of it."""
     deaths: int = 3
     """Deaths of the worker in a row, without a token between, that end an answer or loading."""
     stall_after: float | None = 300.0

@@ -17,8 +17,8 @@ from realtime.errors import ModelError
 
 SHARE = {"cuda": 0.92, "cpu": 0.5}
 """Of what is free, by device: a CPU's memory is others' too."""
-CPU_MOST = 4 << 30
-"""Bytes of keys and values on a CPU, unless told otherwise."""
+CPU_MOST, CPU_CONTEXTS = 2 << 30, 4
+"""Bytes of keys and values on a CPU unless told otherwise, or so many full contexts if larger."""
 EMBEDDINGS = 1 << 30
 """Bytes of embedded audio at most; at 7B: 85 minutes."""
 CONVERSATIONS = 1_000
@@ -40,7 +40,7 @@ def plan(
     if kv_bytes is not None:
         kv = kv_bytes
     elif kind == "cpu":
-        kv = min(kv, CPU_MOST)
+        kv = min(kv, max(CPU_MOST, CPU_CONTEXTS * loaded.info.context * one))
     cells = min(kv // one, CONVERSATIONS * loaded.info.context) // BLOCK * BLOCK
     if cells < 8 * BLOCK:
         raise ModelError(

@@ -27,6 +27,7 @@ import structlog
 from realtime.engine import wire
 from realtime.engine.api import Delta, Loading, ModelInfo, Request
 from realtime.engine.link import Command, Link, WorkerConfig, command
+from realtime.engine.pace import Pace
 from realtime.errors import Busy, EngineError, ModelError, WorkerLost
 
 __all__ = ["WorkerConfig", "WorkerEngine"]
@@ -34,7 +35,7 @@ __all__ = ["WorkerConfig", "WorkerEngine"]
 PENDING = 64
 """Deltas kept apart for a consumer that lags."""
 RETRY_AFTER, RETRY_AFTER_LOADING = 1.0, 5.0
-"""Seconds; hints: a place is free as soon as any answer ends, but not before the model is there."""
+"""Seconds; until the first answer has ended, and while there is no model."""
 KNOWN_CLIPS = 4096
 """Clip ids remembered as sent; a forgotten one is simply sent again."""
 
@@ -77,7 +78,12 @@ class Answer:
         self.over = delta.finish is not None
         if len(self.pending) >= PENDING:
             last = self.pending.pop()
-            delta = replace(delta, tokens=last.tokens + delta.tokens, text=last.text + delta.text)
+            delta = replace(
+                delta,
+                tokens=last.tokens + delta.tokens,
+                text=last.text + delta.text,
+                logprobs=last.logprobs + delta.logprobs,
+            )
         self.pending.append(delta)
         self.news.set()
 
@@ -117,6 +123,7 @@ class WorkerEngine:
         self.link: Link | None = None
         """The worker, once it is ready."""
         self.restarts = 0
+        self.pace = Pace(RETRY_AFTER)
         self.serials = itertools.count(1)
         self.news = asyncio.Event()
         self.supervisor: asyncio.Task[None] | None = None
@@ -152,14 +159,18 @@ class WorkerEngine:
     async def generate(self, request: Request) -> AsyncIterator[Delta]:
         """Stream the answer, across deaths of the worker; closing the iterator cancels it."""
         answer = self._admit(request)
+        since = asyncio.get_running_loop().time()
         try:
             if self.link:
                 await self._submit(answer, self.link)
             while True:
                 delta = await answer.take()
-                yield delta
                 if delta.finish:
+                    now = asyncio.get_running_loop().time()
+                    self.pace.ended(now - since, len(self.live))
+                    yield delta
                     return
+                yield delta
         finally:
             del self.live[answer.serial]
             if self.link and answer.asked and not answer.over:
@@ -177,7 +188,7 @@ class WorkerEngine:
         """Take a request among the live ones, or raise why not."""
         self._refuse_when_failed()
         if len(self.live) >= self.config.slots + self.config.queue:
-            retry_after = RETRY_AFTER if self.link else RETRY_AFTER_LOADING
+            retry_after = self.pace.retry_after if self.link else RETRY_AFTER_LOADING
             raise Busy(f"{len(self.live)} answers are wanted already", retry_after=retry_after)
         if request.sampling.seed is None:
             # So that an answer goes on as it would have when the worker dies half-way.

@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from realtime.engine.answering import Said
 from realtime.engine.api import Clip, Sampling
 from realtime.engine.arena import Move
 from realtime.engine.cache import KeyValues, attending, row_of
@@ -23,7 +24,7 @@ from realtime.engine.embeddings import Embeddings
 from realtime.engine.features import audio_tokens
 from realtime.engine.model import Loaded
 from realtime.engine.prompt import Placed, Prompt
-from realtime.engine.sampling import Choice, Draw, choose, decide
+from realtime.engine.sampling import Choice, Draw, choose, decide, measure
 from realtime.engine.scheduler import Part
 from realtime.errors import EngineError, ModelError
 
@@ -44,6 +45,7 @@ class Answer:
     choice: Choice
     seen: Tensor | None
     """[vocabulary] bool: tokens of prompt and answer; only with a repetition penalty."""
+    logprobs: int | None
 
     def draw(self) -> Draw:
         """Tell how its next token is chosen."""
@@ -109,7 +111,9 @@ class Runner:
             rows = self.model.lm_head.out_features
             seen = torch.zeros(rows, dtype=torch.bool, device=self.device)
             seen[torch.tensor(tokens, device=self.device)] = True
-        self.answers[serial] = Answer(tokens, prompt.clips, len(prompt.ids), choice, seen)
+        self.answers[serial] = Answer(
+            tokens, prompt.clips, len(prompt.ids), choice, seen, sampling.logprobs
+        )
 
     @torch.inference_mode()
     def move(self, moves: Iterable[Move]) -> None:
@@ -118,7 +122,7 @@ class Runner:
 
     @explained()
     @torch.inference_mode()
-    def run(self, parts: Sequence[Part]) -> dict[int, int | EngineError]:
+    def run(self, parts: Sequence[Part]) -> dict[int, Said | EngineError]:
         """Compute parts together; give the next token where it follows, or why there is none.
 
         An error raised concerns all parts, and then none has a new token: each may run again.
@@ -130,14 +134,16 @@ class Runner:
             return {}
         logits = self.model.lm_head(hidden[ends[last].to(self.device)])  # [answers, vocabulary]
         serials = [parts[i].serial for i in last]
-        chosen = choose(logits, [self.answers[serial].draw() for serial in serials])
-        said: dict[int, int | EngineError] = {}
-        for serial, token in zip(serials, chosen, strict=True):
+        answers = [self.answers[serial] for serial in serials]
+        chosen = choose(logits, [answer.draw() for answer in answers])
+        logprobs = measure(logits, chosen, [answer.logprobs for answer in answers])
+        said: dict[int, Said | EngineError] = {}
+        for serial, token, logprob in zip(serials, chosen, logprobs, strict=True):
             if token is None:
                 said[serial] = EngineError(NOT_FINITE)
             else:
                 self.answers[serial].push(token)
-                said[serial] = token
+                said[serial] = Said(token, logprob)
         return said
 
     def warm_up(self) -> None:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from realtime.engine.api import Sampling
+from realtime.engine.api import Logprob, Sampling
 
 MASK = (1 << 64) - 1
 
@@ -111,6 +111,24 @@ def ranked(scores: Tensor, width: int) -> tuple[Tensor, Tensor]:
     tokens = scores.topk(width).indices.sort(-1).values
     found, order = scores.gather(1, tokens).sort(dim=-1, descending=True, stable=True)
     return found, tokens.gather(1, order)
+
+
+def measure(
+    logits: Tensor, tokens: Sequence[int | None], tops: Sequence[int | None]
+) -> list[Logprob | None]:
+    """Tell how likely tokens were by logits [B, V], and the likeliest, for rows that ask."""
+    rows = [row for row, top in enumerate(tops) if top is not None and tokens[row] is not None]
+    measured: list[Logprob | None] = [None] * len(tops)
+    if not rows:
+        return measured
+    scores = logits[torch.tensor(rows, device=logits.device)].float().log_softmax(-1)
+    best, ids = (part.tolist() for part in scores.topk(max(tops[row] or 0 for row in rows)))
+    for i, row in enumerate(rows):
+        token = tokens[row]
+        assert token is not None
+        top = tuple(zip(ids[i], best[i], strict=True))[: tops[row]]
+        measured[row] = Logprob(token, float(scores[i, token]), top)
+    return measured
 
 
 def pick_index(scores: Tensor, numbers: Tensor) -> Tensor:

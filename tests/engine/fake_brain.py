@@ -9,8 +9,8 @@ import os
 import signal
 from dataclasses import dataclass
 
-from realtime.engine.answering import Brain
-from realtime.engine.api import Request, UserTurn
+from realtime.engine.answering import Brain, Said
+from realtime.engine.api import Logprob, Request, UserTurn
 from realtime.errors import ContextTooLong, EngineError
 
 END = 256
@@ -66,13 +66,17 @@ class FakeRunner:
     def move(self, moves) -> None:
         pass
 
-    def run(self, parts) -> dict[int, int]:
+    def run(self, parts) -> dict[int, Said]:
         self.widths.append(len(parts))
         for part in parts:
             self.trouble(part.serial)
         for part in parts:
             self.steps[part.serial] += 1
-        return {part.serial: self.answers[part.serial][1].pop(0) for part in parts if part.last}
+        return {part.serial: self.say(part.serial) for part in parts if part.last}
+
+    def say(self, serial: int) -> Said:
+        token = self.answers[serial][1].pop(0)
+        return Said(token, Logprob(token, -0.5))
 
     def trouble(self, serial: int) -> None:
         """Do what the prompt orders before it says anything."""

@@ -53,6 +53,8 @@ def test_an_answer_ends_with_its_usage_and_leaves_nothing():
     assert [d.text for d in loop.deltas(1)] == ["h", "", "é", "l", "l", "o", ""]
     assert [len(d.tokens) for d in loop.deltas(1)] == [1, 0, 2, 1, 1, 1, 0]
     assert loop.deltas(1)[-1] == Delta((), "", "stop", Usage(10, 0, 6))
+    # Whatever is held back for a whole character, each token brings its own.
+    assert all(tuple(lp.token for lp in d.logprobs) == d.tokens for d in loop.deltas(1))
     assert not loop.answering.writing
     assert not loop.answering.brain.runner.answers
 

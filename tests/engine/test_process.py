@@ -171,6 +171,35 @@ async def test_those_who_wait_behind_it_are_not_to_blame_either():
     assert [text(deltas) for deltas in answers] == ["a", "é", "👋"]
 
 
+async def test_of_several_prompts_that_are_read_at_once_the_one_that_kills_is_found():
+    async with fake(deaths=2) as engine:
+        heard = Clip("c", np.zeros(400, np.int16))
+        requests = [*(ask(f"say {name}") for name in "aé👋"), ask(heard, "poisonsay x")]
+        *answers, lost = await asyncio.gather(
+            *(collect(engine, request) for request in requests), return_exceptions=True
+        )
+        # The first death was at all four; then each was read alone.
+        assert engine.restarts == 3
+    assert isinstance(lost, WorkerLost)
+    assert [text(deltas) for deltas in answers] == ["a", "é", "👋"]
+
+
+async def test_what_a_busy_engine_tells_to_wait_follows_what_answers_take():
+    async with fake(slots=1, queue=0) as engine:
+        await engine.ready()
+        async with aclosing(engine.generate(ask("say " + "x" * 800))) as deltas:
+            await anext(deltas)
+            with pytest.raises(Busy) as first:
+                await collect(engine, ask("say b"))
+            assert len([delta async for delta in deltas]) > 1
+        assert engine.pace.known
+        async with aclosing(engine.generate(ask("say " + "x" * 800))) as deltas:
+            await anext(deltas)
+            with pytest.raises(Busy) as second:
+                await collect(engine, ask("say b"))
+        assert second.value.retry_after == engine.pace.retry_after != first.value.retry_after
+
+
 async def test_a_stalled_worker_is_killed_and_its_answer_goes_on():
     async with fake(stall_after=1.0) as engine:
         await engine.ready()
@@ -405,8 +434,9 @@ async def test_two_answers_are_generated_at_once_and_errors_stay_with_their_own(
     info = await real.ready()
     assert (info.device, info.dtype, info.context) == ("cpu", "float32", 2048)
     both = asyncio.gather(follow("a"), follow("b"))
-    with pytest.raises(EngineError, match=r"0\.1 to 30 s"):
-        await collect(real, ask(Clip("short", HEARD.pcm[:100])))
+    for samples in (0, 100):
+        with pytest.raises(EngineError, match=r"0\.1 to 30 s"):
+            await collect(real, ask(Clip(f"short {samples}", HEARD.pcm[:samples])))
     with pytest.raises(ContextTooLong, match="model's context is 2048"):
         await collect(real, ask("way too long " * 2000))
     for deltas in await both:

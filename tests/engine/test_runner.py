@@ -7,7 +7,16 @@ import pytest
 import tiny_model
 import torch
 
-from realtime.engine.api import AssistantTurn, Clip, Request, Sampling, SystemTurn, UserTurn
+from realtime.engine.answering import Said
+from realtime.engine.api import (
+    AssistantTurn,
+    Clip,
+    Logprob,
+    Request,
+    Sampling,
+    SystemTurn,
+    UserTurn,
+)
 from realtime.engine.model import load
 from realtime.engine.prompt import Prompts
 from realtime.engine.runner import Runner, explained
@@ -55,6 +64,7 @@ class Bed:
         self.said: dict[int, list[int]] = {}
         self.limits: dict[int, int] = {}
         self.widths: list[int] = []
+        self.logprobs: list[Logprob | None] = []
 
     def ask(self, serial, prompt, sampling=GREEDY, prefix=(), count=30, conversation=None, **more):
         cells = [*prompt.cells(), *prefix]
@@ -71,13 +81,16 @@ class Bed:
         said = self.runner.run(made.parts)
         self.widths.append(len(made.parts))
         ended = set()
-        for serial, token in said.items():
-            assert isinstance(token, int), token
+        tokens = {}
+        for serial, news in said.items():
+            assert isinstance(news, Said), news
+            token = tokens[serial] = news.token
+            self.logprobs.append(news.logprob)
             if token not in self.ends:
                 self.said[serial].append(token)
             if token in self.ends or len(self.said[serial]) == self.limits[serial]:
                 ended.add(serial)
-        self.scheduler.done(made.parts, said, frozenset(ended))
+        self.scheduler.done(made.parts, tokens, frozenset(ended))
         for serial in ended:
             self.runner.free(serial)
         return True
@@ -248,6 +261,26 @@ def test_answers_are_drawn_the_same_alone_and_together(loaded):
     assert bed.finish() == alone
 
 
+def test_logprobs_are_those_of_the_scores_of_generate(loaded):
+    prompt = build(loaded, CONVERSATIONS["text only"])
+    bed = Bed(loaded)
+    bed.ask(1, prompt, Sampling(temperature=0.0, logprobs=3), count=4)
+    (tokens,) = bed.finish().values()
+    with torch.inference_mode():
+        made = loaded.model.generate(
+            input_ids=torch.tensor([prompt.ids]),
+            do_sample=False,
+            max_new_tokens=4,
+            output_logits=True,
+            return_dict_in_generate=True,
+        )
+    for token, got, logits in zip(tokens, bed.logprobs, made.logits, strict=False):
+        expected = logits[0].log_softmax(-1)
+        assert got.token == token == got.top[0][0]
+        assert got.logprob == pytest.approx(float(expected[token]), abs=1e-4)
+        assert [p for _, p in got.top] == pytest.approx(expected.topk(3).values.tolist(), abs=1e-4)
+
+
 def test_warming_up_leaves_nothing_behind_and_changes_no_answer(loaded):
     prompt = build(loaded, CONVERSATIONS["voice chat"])
     bed = Bed(loaded)
@@ -267,7 +300,7 @@ def test_what_is_not_finite_fails_its_answer_alone(loaded):
     bed.runner.kv.arenas[0].values[:, extent.start] = float("nan")
     parts = bed.scheduler.next().parts
     said = bed.runner.run(parts)
-    assert isinstance(said[1], int)
+    assert isinstance(said[1], Said)
     assert isinstance(said[2], EngineError)
 
 
