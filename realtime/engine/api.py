@@ -168,7 +168,7 @@ class Memory:
             "workspace": self.workspace,
             "free beside the weights": self.free,
         }
-        sizes = ", ".join(f"{size / 2**30:.2f} GiB {name}" for name, size in parts.items())
+        sizes = ", ".join(f"{size / 2**20:,.0f} MiB {name}" for name, size in parts.items())
         return f"{sizes}; {self.cells:,} tokens of conversation kept"
 
 

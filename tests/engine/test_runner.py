@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 import tiny_model
@@ -20,7 +22,7 @@ from realtime.engine.api import (
 from realtime.engine.model import load
 from realtime.engine.prompt import Prompts
 from realtime.engine.runner import Runner, explained
-from realtime.engine.scheduler import Scheduler, SchedulerConfig
+from realtime.engine.scheduler import Part, Scheduler, SchedulerConfig
 from realtime.errors import EngineError
 
 GREEDY = Sampling(temperature=0.0)
@@ -229,6 +231,33 @@ def test_eager_attention_gives_the_same_tokens(tmp_path):
     prompt = build(fused, CONVERSATIONS["two turns"])
     assert Runner(eager, cells=64).eager
     assert run(eager, prompt, chunk=20) == run(fused, prompt) == stock(eager, prompt)
+
+
+def test_in_bfloat16_scores_stay_near_those_of_a_plain_pass(endless):
+    half = load(str(endless), dtype="bfloat16")
+    prompt = build(half, CONVERSATIONS["two turns"])
+    spoken = stock(half, prompt, 20)
+    whole = build(
+        half, (*CONVERSATIONS["two turns"], AssistantTurn(tuple(spoken)), UserTurn(("x",)))
+    )
+    runner = Runner(half, cells=1024)
+    runner.begin(1, whole, GREEDY, ())
+    runner.begin(2, whole, GREEDY, ())
+    size = len(whole.ids)
+    with torch.inference_mode():
+        embeds = runner._embed((Part(1, 0, size, 0, False),))[None]
+        expected = half.model.model.language_model(inputs_embeds=embeds).last_hidden_state[0]
+        full = half.model.lm_head(expected).float()
+        # In pieces, beside another answer, at other cells, as it would be said.
+        got = []
+        cuts = [0, 30, 31, 77, *range(78, size), size]
+        for start, stop in pairwise(cuts):
+            parts = (Part(2, start, stop, 640, False), Part(1, start, stop, 64, False))
+            got.append(runner._forward(parts)[: stop - start])
+        scores = half.model.lm_head(torch.cat(got)).float()
+    # The same numbers in another order of additions, rounded to 8 bits.
+    error = (scores - full).abs().max() / full.std()
+    assert error < 0.15, error
 
 
 def test_the_model_can_be_used_otherwise_at_the_same_time(loaded):
