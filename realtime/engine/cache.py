@@ -148,6 +148,10 @@ class ArenaLayer(CacheLayerMixin):
         """Give the number of cells."""
         return int(self.keys.shape[1])
 
+    def get_max_cache_shape(self) -> int:
+        """Give the same under the name that transformers 5.11 knows."""
+        return self.get_max_length()
+
 
 class KeyValues(Cache):
     """Every layer's arena."""
