@@ -23,7 +23,7 @@ from realtime.engine.model import load
 from realtime.engine.prompt import Prompts
 from realtime.engine.runner import Runner, explained
 from realtime.engine.scheduler import Part, Scheduler, SchedulerConfig
-from realtime.errors import EngineError
+from realtime.errors import EngineError, ModelError
 
 GREEDY = Sampling(temperature=0.0)
 CLIPS = [Clip(f"c{i}", tiny_model.speechlike(s, i)) for i, s in enumerate((0.1, 0.9, 1.37, 3.0))]
@@ -339,6 +339,13 @@ def test_a_model_that_computes_nonsense_fails_the_answer(tmp_path):
         broken.model.lm_head.weight[3] = float("nan")
     with pytest.raises(EngineError, match="not finite"):
         Runner(broken, cells=64).warm_up()
+
+
+def test_a_model_that_does_not_see_everything_is_refused(loaded, monkeypatch):
+    text = loaded.model.config.text_config
+    monkeypatch.setattr(text, "layer_types", ["full_attention", "sliding_attention"])
+    with pytest.raises(ModelError, match="sliding"):
+        Runner(loaded, cells=64)
 
 
 @pytest.mark.parametrize(
