@@ -82,12 +82,11 @@ def row_of(
             ).unsqueeze(1)
         segments.append(Segment(at, end, base, stop, mask, start == 0 and stop > 1))
         at = end
-    positions = torch.cat([torch.arange(start, stop) for _, start, stop in spans])
-    bases = torch.tensor([base for base, _, _ in spans]).repeat_interleave(
-        torch.tensor([stop - start for _, start, stop in spans])
-    )
+    positions = [i for _, start, stop in spans for i in range(start, stop)]
+    cells = [base + i for base, start, stop in spans for i in range(start, stop)]
+    both = torch.tensor([cells, positions], device=device)
     alone = tuple(segments[len(batch) :] if gathered else segments)
-    return Row((positions + bases).to(device), positions[None].to(device), alone, gathered)
+    return Row(both[0], both[1:], alone, gathered)
 
 
 def _gathered(spans: list[tuple[int, int, int]], device: torch.device) -> Gathered:
