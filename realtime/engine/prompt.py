@@ -8,6 +8,7 @@ as the processor does, so that the ids are those of the processor.
 
 from __future__ import annotations
 
+import functools
 import json
 import re
 from collections.abc import Iterable, Iterator
@@ -31,6 +32,8 @@ ROOM = 64
 """Tokens that a prompt must leave for the answer, or as many as the answer may have if fewer."""
 CHARACTERS = 64
 """Per token; a text with more is not even tokenised, which would take seconds."""
+KNOWN, LONG = 4096, 1024
+"""Texts whose tokens are kept, and the characters of the longest of them."""
 MARK = re.compile("\ue000(\\d+)\ue001")
 AUDIO, AUDIO_BOS, AUDIO_EOS = "<|AUDIO|>", "<|audio_bos|>", "<|audio_eos|>"
 TURN_END = "<|im_end|>"
@@ -88,6 +91,13 @@ class Prompts:
         names = sorted(self.special, key=len, reverse=True)
         self.specials = re.compile("(" + "|".join(map(re.escape, names)) + ")")
         self.plain = without_special_tokens(backend)
+
+        @functools.lru_cache(KNOWN)
+        def known(text: str) -> tuple[int, ...]:
+            return tuple(self.plain.encode(text, add_special_tokens=False).ids)
+
+        # Each request carries the whole conversation: most of its texts were there before.
+        self.known = known
         self._check_template()
 
     def build(self, request: Request) -> Prompt:
@@ -140,8 +150,10 @@ class Prompts:
             )
         return Prompt(tuple(ids), tuple(clips))
 
-    def _encode(self, text: str) -> list[int]:
-        return self.plain.encode(text, add_special_tokens=False).ids if text else []
+    def _encode(self, text: str) -> tuple[int, ...]:
+        if len(text) > LONG:
+            return tuple(self.plain.encode(text, add_special_tokens=False).ids)
+        return self.known(text)
 
     def _from_template(self, turns: tuple[Turn, ...]) -> Iterator[tuple[Part, bool]]:
         """Render the chat template and put people's contributions in the place of their marks."""
