@@ -78,13 +78,15 @@ class Conversation:
 
     def add_user(self, parts: tuple[Clip | str, ...], budget: int) -> None:
         """Add what the user said and wrote; an unanswered turn goes on, up to `budget` tokens."""
-        turn = UserTurn(parts)
+        self.items = self.items_with(parts, budget)
+
+    def items_with(self, parts: tuple[Clip | str, ...], budget: int) -> list[UserTurn | Answer]:
+        """Give the items as `add_user` would leave them."""
         if self.items and isinstance(last := self.items[-1], UserTurn):
             longer = UserTurn(last.parts + parts)
             if item_tokens(longer) <= budget:
-                self.items[-1] = longer
-                return
-        self.items.append(turn)
+                return [*self.items[:-1], longer]
+        return [*self.items, UserTurn(parts)]
 
     def begin_answer(self) -> Answer:
         """Open the answer to the last user turn."""
@@ -112,11 +114,11 @@ class Conversation:
         """Forget every turn; the system prompt stays."""
         self.items.clear()
 
-    def turns(self) -> Iterator[Turn]:
-        """Yield the turns as the engine takes them."""
+    def turns(self, items: list[UserTurn | Answer] | None = None) -> Iterator[Turn]:
+        """Yield the turns (or what `items` would make of them) as the engine takes them."""
         if self.system is not None:
             yield SystemTurn(self.system)
-        for item in self.items:
+        for item in self.items if items is None else items:
             match item:
                 case UserTurn():
                     yield item
@@ -129,10 +131,24 @@ class Conversation:
         answer = self.begin_answer()
         return Request(f"{self.id}:{answer.turn}", self.id, turns, sampling)
 
-    def tokens(self) -> int:
+    def guess(
+        self, parts: tuple[Clip | str, ...], budget: int, sampling: Sampling
+    ) -> Request | None:
+        """Ask what the answer would be if the user said no more than `parts`; nothing is changed.
+
+        None when the turn would make the conversation lose older ones: that is not done on a guess.
+        """
+        items = self.items_with(parts, budget)
+        if self.tokens(items) > budget:
+            return None
+        # The number of clips tells the guesses of one turn apart.
+        name = f"{self.id}:{self.turn + 1}?{self.clips_made}"
+        return Request(name, self.id, tuple(self.turns(items)), sampling, priority="low")
+
+    def tokens(self, items: list[UserTurn | Answer] | None = None) -> int:
         """Estimate the tokens of the whole prompt: audio and answers exactly, text cautiously."""
         system = text_tokens(self.system) + TURN_OVERHEAD if self.system else 0
-        return system + sum(item_tokens(item) for item in self.items)
+        return system + sum(item_tokens(i) for i in (self.items if items is None else items))
 
     def trim(self, budget: int) -> int:
         """Over the budget, drop the oldest turns in one step down to two thirds of it.

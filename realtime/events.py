@@ -91,12 +91,11 @@ class TextDelta:
 
 @dataclass(frozen=True, slots=True)
 class ResponseEnded:
-    """The answer `response` is complete; `ms` are durations that the shell measured."""
+    """The answer `response` is complete."""
 
     response: str
     finish: Literal["stop", "length"]
     usage: Usage | None = None
-    ms: tuple[tuple[str, float], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,7 +167,10 @@ class Cancelled:
 
 @dataclass(frozen=True, slots=True)
 class Final:
-    """The answer of `turn` is over; every answer ends with exactly one of these."""
+    """The answer of `turn` is over; every answer ends with exactly one of these.
+
+    `ms` are durations: the session knows what it waited in samples, the shell adds its own.
+    """
 
     turn: int
     text: str
@@ -205,7 +207,10 @@ class Emit:
 
 @dataclass(frozen=True, slots=True)
 class Generate:
-    """Ask the engine; its deltas come back as inputs with the request's id."""
+    """Ask the engine; its deltas come back as inputs with the request's id.
+
+    A request of low priority is a guess: Confirm or Cancel follows.
+    """
 
     request: Request
 
@@ -217,4 +222,11 @@ class Cancel:
     response: str
 
 
-Effect = Emit | Generate | Cancel
+@dataclass(frozen=True, slots=True)
+class Confirm:
+    """The answer `response`, asked for on a guess, is wanted: somebody waits for it from now on."""
+
+    response: str
+
+
+Effect = Emit | Generate | Cancel | Confirm

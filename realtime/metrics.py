@@ -50,6 +50,12 @@ class Metrics:
         self.barge_ins = Counter(
             "realtime_barge_ins", "Answers stopped because the user spoke.", registry=registry
         )
+        self.guesses = Counter(
+            "realtime_guesses",
+            "Answers begun at a pause, by what became of them: kept, lost.",
+            ["outcome"],
+            registry=registry,
+        )
         self.errors = Counter(
             "realtime_errors", "Errors told to peers, by code.", ["code"], registry=registry
         )

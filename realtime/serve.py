@@ -41,6 +41,7 @@ def serve(
     ] = None,
     device: Annotated[str | None, typer.Option(help="auto, cpu, cuda or cuda:N.")] = None,
     dtype: Annotated[str | None, typer.Option(help="auto, float32, bfloat16 or float16.")] = None,
+    attention: Annotated[str | None, typer.Option(help="sdpa or eager.")] = None,
     config: Annotated[Path | None, typer.Option(metavar="FILE", help="Settings in TOML.")] = None,
     log_json: Annotated[
         bool | None, typer.Option("--log-json", help="Log lines of JSON to stderr.")
@@ -70,6 +71,7 @@ def serve(
         ("worker", "model"): model,
         ("worker", "device"): device,
         ("worker", "dtype"): dtype,
+        ("worker", "attention"): attention,
     }
     try:
         environment = configuration.environment()
@@ -148,7 +150,8 @@ async def tell(engine: WorkerEngine, settings: Settings, address: str) -> None:
     with (logged if plain else drawn)(console) as engine.on_loading:
         model = await engine.ready()
     if plain:
-        log_line("serving", address=address, model=model.name, device=model.device)
+        memory = str(model.memory) if model.memory else None
+        log_line("serving", address=address, model=model.name, device=model.device, memory=memory)
     else:
         console.print(banner(settings, model, address), markup=False, highlight=False)
 
@@ -196,6 +199,7 @@ def banner(settings: Settings, model: ModelInfo, address: str) -> str:
         f"realtime is listening on {address}",
         f"  model      {model.name} ({model.parameters / 1e6:,.1f} million parameters)",
         f"  device     {model.device}, {model.dtype}",
+        *([f"  memory     {model.memory}"] if model.memory else []),
         f"  try        realtime ask question.wav --url {socket_address}",
         "  stop       Ctrl-C: answers under way finish; twice to stop at once",
     ]

@@ -7,6 +7,10 @@ it first (barge-in: the user always wins). What was delivered by then stays in t
 late pieces of a stopped answer carry its id and are dropped in one place. If nothing was delivered,
 the question is still open, and what the user says next continues that same turn.
 
+At a short pause the utterance is frozen and its answer asked for on a guess, held back: the end of
+speech confirms it, more speech (or a word that changes the turn) drops it. The peer sees nothing of
+a guess but that its answer comes sooner.
+
 Time is sample positions: the same audio gives the same events however it was cut.
 """
 
@@ -28,6 +32,7 @@ from realtime.audio.endpoint import (
 )
 from realtime.audio.pcm import SAMPLE_RATE
 from realtime.conversation import Answer, Conversation
+from realtime.draft import Draft
 from realtime.engine.api import Clip, Sampling, Usage
 from realtime.events import (
     AudioReceived,
@@ -36,6 +41,7 @@ from realtime.events import (
     Cancelled,
     ClearAsked,
     CommitAsked,
+    Confirm,
     Effect,
     Emit,
     Final,
@@ -102,12 +108,24 @@ class SessionConfig:
     """Of the written instructions of one turn, UTF-8."""
     budget_tokens: int = 6_144
     """Of the conversation; see Conversation.trim."""
+    speculate: bool = True
+    """Ask for the answer at a pause already, before the end of speech is certain."""
 
     def __post_init__(self) -> None:
         """Refuse settings that no session can keep; raise ValueError naming the field."""
         for name in ("min_audio_ms", "max_turn_s", "max_text_bytes", "budget_tokens"):
             if getattr(self, name) <= 0:
                 raise ValueError(f"{name} must be positive, not {getattr(self, name)!r}")
+
+
+@dataclass(slots=True)
+class Guess:
+    """An answer asked for at a pause, held back until the end of speech is certain."""
+
+    utterance: Utterance
+    clip: Clip
+    response: str
+    held: list[TextDelta | ResponseEnded] = field(default_factory=list)
 
 
 class Session:
@@ -126,12 +144,11 @@ class Session:
         self.state = State.LISTENING
         self.response: str | None = None
         """Id of the answer that is due or under way."""
+        self.guess: Guess | None = None
         self.partials = 0
         self.onset = 0
         """Where the speech being heard began."""
-        self.clips: list[Clip] = []
-        self.texts: list[str] = []
-        self.instruction = ""
+        self.draft = Draft(config.max_text_bytes)
         self.waited: tuple[tuple[str, float], ...] = ()
         """How long the current turn was waited for after its speech, in ms."""
 
@@ -141,7 +158,10 @@ class Session:
             case AudioReceived(pcm):
                 return self.heard(self.endpointer.push(pcm), self.endpointer.config.hangover_ms)
             case TextDelta() | ResponseEnded() | ResponseFailed():
-                return self.answered(event) if event.response == self.response else []
+                if event.response == self.response:
+                    return self.answered(event)
+                self.hold(event)
+                return []
             case TextReceived(text):
                 return self.take_text(text)
             case InstructionSet(text):
@@ -183,8 +203,10 @@ class Session:
                     effects += self.keep(utterance)
                 case Ended(utterance):
                     effects += self.utterance_ended(utterance, hangover_ms)
-                case Paused() | Resumed():
-                    pass  # the place where work could begin before the end of speech is certain
+                case Paused(utterance):
+                    effects += self.speculate(utterance)
+                case Resumed():
+                    effects += self.drop_guess()
                 case _:
                     assert_never(event)
         return effects
@@ -207,10 +229,9 @@ class Session:
 
     def keep(self, utterance: Utterance) -> list[Effect]:
         """Keep a full window of a turn that goes on, up to the limit of a turn."""
-        self.clips.append(self.conversation.clip(utterance.pcm))
-        seconds = sum(len(clip.pcm) for clip in self.clips) / SAMPLE_RATE
+        self.draft.clips.append(self.conversation.clip(utterance.pcm))
         # The next part could overrun the limit, so the turn ends with this one.
-        if seconds + self.endpointer.config.window_s <= self.config.max_turn_s:
+        if self.draft.seconds + self.endpointer.config.window_s <= self.config.max_turn_s:
             return []
         message = f"The turn reached {self.config.max_turn_s} s and is answered as it stands."
         return [
@@ -222,9 +243,12 @@ class Session:
     def utterance_ended(self, utterance: Utterance, hangover_ms: float) -> list[Effect]:
         """Make the utterance part of the turn and ask for its answer."""
         effects = self.speech_stopped(utterance.end)
+        if self.guess is not None and self.guess.utterance == utterance:
+            return effects + self.confirm(self.guess, hangover_ms)
+        effects += self.drop_guess()
         if len(utterance.pcm) * 1000 >= self.config.min_audio_ms * SAMPLE_RATE:
-            self.clips.append(self.conversation.clip(utterance.pcm))
-        elif not self.clips:
+            self.draft.clips.append(self.conversation.clip(utterance.pcm))
+        elif not self.draft.clips:
             ms = len(utterance.pcm) * 1000 / SAMPLE_RATE
             if self.state is State.HEARING:
                 self.move(Move.NO_SPEECH)
@@ -232,18 +256,59 @@ class Session:
             return [*effects, trouble("audio_too_short", message)]
         return effects + self.ask(hangover_ms)
 
+    # ---- the answer before the end of speech ----------------------------------------------------
+
+    def speculate(self, utterance: Utterance) -> list[Effect]:
+        """Ask at a pause what the answer would be, if this is all that is said."""
+        if not self.config.speculate or self.state is not State.HEARING:
+            return []
+        clip = self.conversation.clip(utterance.pcm)
+        budget, sampling = self.config.budget_tokens, self.config.sampling
+        request = self.conversation.guess(self.draft.parts(clip), budget, sampling)
+        if request is None:
+            return []
+        self.guess = Guess(utterance, clip, request.id)
+        return [Generate(request)]
+
+    def hold(self, event: TextDelta | ResponseEnded | ResponseFailed) -> None:
+        """Keep a piece of the guess; anything else is late news of an answer that was stopped."""
+        if self.guess is None or event.response != self.guess.response:
+            return
+        if isinstance(event, ResponseFailed):
+            self.guess = None  # it is asked for again, in earnest, at the end of speech
+        else:
+            self.guess.held.append(event)
+
+    def confirm(self, guess: Guess, hangover_ms: float) -> list[Effect]:
+        """Make the guess the answer and pass on what has come of it."""
+        self.guess = None
+        self.conversation.add_user(self.draft.parts(guess.clip), self.config.budget_tokens)
+        self.draft.clear()
+        self.conversation.begin_answer()
+        self.answer_is_due(guess.response, hangover_ms)
+        released = [effect for event in guess.held for effect in self.answered(event)]
+        return [Confirm(guess.response), *released]
+
+    def drop_guess(self) -> list[Effect]:
+        """Forget the guess: the turn is another one."""
+        if self.guess is None:
+            return []
+        cancel = Cancel(self.guess.response)
+        self.guess = None
+        return [cancel]
+
     # ---- the user asks --------------------------------------------------------------------------
 
     def commit(self) -> list[Effect]:
         """End the utterance now."""
         taken_up = self.response is not None and self.endpointer.config.automatic
-        if taken_up and self.state is not State.HEARING and not self.texts:
+        if taken_up and self.state is not State.HEARING and not self.draft.texts:
             # The end of speech was found just before the peer asked for it: nothing was lost.
             return [trouble("nothing_to_commit", "The utterance is already being answered.")]
         events = self.endpointer.commit()
         if events:
             return self.heard(events)
-        if self.clips or self.texts:
+        if self.draft:
             return self.ask()
         return [trouble("nothing_to_commit", "There is no audio to commit.")]
 
@@ -253,16 +318,15 @@ class Session:
             events = self.endpointer.commit()
             if events:
                 return self.heard(events)
-        if self.clips or self.texts or (self.response is None and self.conversation.unanswered):
+        if self.draft or (self.response is None and self.conversation.unanswered):
             return self.ask()
         return [trouble("nothing_to_answer", "Nothing was said or written since the last answer.")]
 
     def ask(self, hangover_ms: float = 0.0) -> list[Effect]:
         """Turn what was said and written into a user turn and ask for its answer."""
-        effects = self.stop_answer()
-        texts = [self.instruction, *self.texts] if self.instruction else self.texts
-        parts: tuple[Clip | str, ...] = (*self.clips, *(["\n".join(texts)] if texts else []))
-        self.clips, self.texts = [], []
+        effects = self.stop_answer() + self.drop_guess()
+        parts = self.draft.parts()
+        self.draft.clear()
         if parts:
             self.conversation.add_user(parts, self.config.budget_tokens)
         dropped = self.conversation.trim(self.config.budget_tokens)
@@ -270,35 +334,35 @@ class Session:
             message = f"The conversation was too long: its {dropped} oldest turns were dropped."
             effects.append(trouble("conversation_trimmed", message))
         request = self.conversation.request(self.config.sampling)
-        self.response = request.id
+        self.answer_is_due(request.id, hangover_ms)
+        return [*effects, Generate(request)]
+
+    def answer_is_due(self, response: str, hangover_ms: float) -> None:
+        """Wait for this answer from now on."""
+        self.response = response
         self.partials = 0
         self.waited = (("hangover", hangover_ms),) if hangover_ms else ()
         self.move(Move.ASK)
-        return [*effects, Generate(request)]
 
     def take_text(self, text: str) -> list[Effect]:
         """Keep a written instruction for the turn that is being spoken, or the next."""
-        size = sum(len(t.encode()) for t in (*self.texts, text))
-        if size > self.config.max_text_bytes:
-            limit = self.config.max_text_bytes
-            return [trouble("too_much", f"The text of a turn is limited to {limit} bytes.")]
-        if text:
-            self.texts.append(text)
-        return []
+        if self.draft.write(text):
+            return self.drop_guess()
+        limit = self.config.max_text_bytes
+        return [trouble("too_much", f"The text of a turn is limited to {limit} bytes.")]
 
     def set_instruction(self, text: str) -> list[Effect]:
         """Keep an instruction for every further turn."""
-        if len(text.encode()) > self.config.max_text_bytes:
-            limit = self.config.max_text_bytes
-            return [trouble("too_much", f"An instruction is limited to {limit} bytes.")]
-        self.instruction = text
-        return []
+        if self.draft.instruct(text):
+            return self.drop_guess()
+        limit = self.config.max_text_bytes
+        return [trouble("too_much", f"An instruction is limited to {limit} bytes.")]
 
     def clear(self) -> list[Effect]:
         """Forget what was said and written since the last turn."""
         self.endpointer.clear()
-        self.clips, self.texts = [], []
-        effects = self.speech_stopped(self.endpointer.position)
+        self.draft.clear()
+        effects = self.drop_guess() + self.speech_stopped(self.endpointer.position)
         if self.state is State.HEARING:
             self.move(Move.NO_SPEECH)
         return effects
@@ -310,8 +374,8 @@ class Session:
         match event:
             case TextDelta(_, tokens, text):
                 return self.deliver(tokens, text)
-            case ResponseEnded(_, finish, usage, ms):
-                return [self.end_answer(finish, usage, ms)]
+            case ResponseEnded(_, finish, usage):
+                return [self.end_answer(finish, usage)]
             case ResponseFailed(_, code, message):
                 return [trouble(code, message), self.end_answer("interrupted")]
             case _:
@@ -332,14 +396,13 @@ class Session:
         self,
         finish: Literal["stop", "length", "interrupted"],
         usage: Usage | None = None,
-        ms: tuple[tuple[str, float], ...] = (),
     ) -> Emit:
         """Close the current answer; its turn number and text go to the peer."""
         answer = self.answer
         self.response = None
         self.conversation.drop_empty_answer()
         self.move(Move.END)
-        return Emit(Final(answer.turn, answer.text, finish, usage, (*ms, *self.waited)))
+        return Emit(Final(answer.turn, answer.text, finish, usage, self.waited))
 
     def stop_answer(self) -> list[Effect]:
         """Stop the current answer, if any, and keep what the user has had of it."""

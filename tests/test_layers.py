@@ -18,6 +18,7 @@ LAYERS = [
     ["realtime.audio", "realtime.engine.api"],
     ["realtime.events"],
     ["realtime.conversation"],
+    ["realtime.draft"],
     ["realtime.session", "realtime.protocols", "realtime.engine", "realtime.metrics"],
     ["realtime.config"],
     ["realtime.gateway"],
@@ -25,7 +26,16 @@ LAYERS = [
     ["realtime.cli"],
     ["realtime.__main__"],
 ]
-TENSORS = {"runner", "model", "cache", "features", "sampling", "prompt"}
+TENSORS = {
+    "cache",
+    "embeddings",
+    "features",
+    "memory",
+    "model",
+    "prompt",
+    "runner",
+    "sampling",
+}
 LOOPS = ("realtime.gateway", "realtime.cli", "realtime.serve", "realtime.ask", "client")
 LOOP_MODULES = {
     "realtime.engine.link",

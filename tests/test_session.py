@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from realtime.audio.endpoint import EndpointConfig, Endpointer
 from realtime.conversation import Answer, Conversation
-from realtime.engine.api import AssistantTurn, Clip, Sampling, UserTurn
+from realtime.engine.api import AssistantTurn, Clip, Sampling, Usage, UserTurn
 from realtime.events import (
     AudioReceived,
     Cancel,
@@ -20,6 +20,7 @@ from realtime.events import (
     Cancelled,
     ClearAsked,
     CommitAsked,
+    Confirm,
     Effect,
     Emit,
     Final,
@@ -55,9 +56,9 @@ class LoudVad:
         pass
 
 
-def new_session(*, automatic: bool = True, **settings) -> Session:
+def new_session(*, automatic: bool = True, speculate: bool = False, **settings) -> Session:
     endpointer = Endpointer(LoudVad(), EndpointConfig(automatic=automatic))
-    return Session(Conversation("c"), endpointer, SessionConfig(**settings))
+    return Session(Conversation("c"), endpointer, SessionConfig(speculate=speculate, **settings))
 
 
 def loud(ms: int) -> AudioReceived:
@@ -151,12 +152,12 @@ def test_a_piece_without_text_is_kept_and_not_announced():
     assert session.answer.tokens == (7,)
 
 
-def test_usage_and_durations_reach_the_peer():
+def test_usage_reaches_the_peer():
     session = new_session()
     speak(session)
-    effects = receive(session, ResponseEnded(session.response, "length", None, (("total", 3.0),)))
-    assert notices(effects, Final)[0].ms == (("total", 3.0), ("hangover", 500))
-    assert notices(effects, Final)[0].finish == "length"
+    usage = Usage(prompt_tokens=60, cached_tokens=0, completion_tokens=9)
+    effects = receive(session, ResponseEnded(session.response, "length", usage))
+    assert notices(effects, Final) == [Final(1, "", "length", usage, (("hangover", 500),))]
 
 
 # ---- barge-in -----------------------------------------------------------------------------------
@@ -280,7 +281,7 @@ def test_too_much_text_is_refused_and_the_rest_kept():
     assert receive(session, TextReceived("12345")) == []
     assert codes(receive(session, TextReceived("äöü"))) == ["too_much"]
     assert codes(receive(session, InstructionSet("x" * 11))) == ["too_much"]
-    assert session.texts == ["12345"]
+    assert session.draft.texts == ["12345"]
 
 
 def test_an_open_question_can_be_asked_again():
@@ -403,6 +404,103 @@ def test_a_long_conversation_loses_its_oldest_turns_and_says_so():
     assert session.conversation.tokens() <= 200
 
 
+# ---- guesses ------------------------------------------------------------------------------------
+
+
+def guessing(*events: Input, **settings) -> tuple[Session, list[Effect]]:
+    """Pause after speech: the answer has been asked for, the end of speech is not certain."""
+    session = new_session(speculate=True, **settings)
+    return session, receive(session, *events, quiet(400), loud(1000), quiet(300))
+
+
+def test_a_pause_asks_for_the_answer_and_tells_the_peer_nothing():
+    session, effects = guessing()
+    assert kinds(effects) == ["SpeechStarted", "Generate"]
+    assert asked(effects)[0].request.priority == "low"
+    guess = session.guess.response
+    assert receive(session, TextDelta(guess, (1,), "Hel"), TextDelta(guess, (2,), "lo")) == []
+    assert not session.conversation.items
+
+
+def test_the_end_of_speech_confirms_the_guess_and_releases_its_pieces():
+    session, effects = guessing()
+    (generate,) = asked(effects)
+    guess = generate.request.id
+    receive(session, TextDelta(guess, (1,), "Hel"))
+    effects = receive(session, quiet(300))
+    assert kinds(effects) == ["SpeechStopped", "Confirm", "Partial"]
+    assert session.conversation.items[0] == generate.request.turns[0]
+    effects = receive(session, TextDelta(guess, (2,), "lo"), ResponseEnded(guess, "stop"))
+    assert notices(effects, Final) == [Final(1, "Hello", "stop", None, (("hangover", 500),))]
+
+
+def test_a_guess_that_is_complete_is_released_as_a_whole():
+    session, _ = guessing()
+    guess = session.guess.response
+    receive(session, TextDelta(guess, (1,), "Hello"), ResponseEnded(guess, "stop"))
+    effects = receive(session, quiet(300))
+    assert kinds(effects) == ["SpeechStopped", "Confirm", "Partial", "Final"]
+    assert session.state is State.LISTENING
+
+
+def test_a_guess_is_the_turn_that_is_asked_without_guessing():
+    _, effects = guessing(TextReceived("Why?"), InstructionSet("Be brief."))
+    plain = new_session()
+    receive(plain, TextReceived("Why?"), InstructionSet("Be brief."))
+    (sure,) = asked(speak(plain))
+    (turn,) = asked(effects)[0].request.turns
+    assert turn.parts[1] == sure.request.turns[0].parts[1]
+    assert turn.parts[0].pcm.tobytes() == sure.request.turns[0].parts[0].pcm.tobytes()
+
+
+def test_more_speech_drops_the_guess_and_its_late_pieces():
+    session, _ = guessing()
+    guess = session.guess.response
+    assert kinds(receive(session, loud(200))) == ["Cancel"]
+    assert receive(session, TextDelta(guess, (1,), "Hello")) == []
+    effects = receive(session, quiet(600))
+    assert kinds(effects) == ["Generate", "SpeechStopped", "Confirm"]
+    assert asked(effects)[0].request.id != guess
+    assert len(asked(effects)[0].request.turns[0].parts[0].pcm) == (300 + 1500 + 200) * MS
+
+
+@pytest.mark.parametrize("change", [TextReceived("Why?"), InstructionSet("Be brief.")])
+def test_a_word_that_changes_the_turn_drops_the_guess(change):
+    session, _ = guessing()
+    assert kinds(receive(session, change)) == ["Cancel"]
+    effects = receive(session, quiet(300))
+    assert kinds(effects) == ["SpeechStopped", "Generate"]
+    assert len(asked(effects)[0].request.turns[0].parts) == 2
+
+
+@pytest.mark.parametrize("end", [ClearAsked(), ResetAsked()])
+def test_clearing_drops_the_guess(end):
+    session, _ = guessing()
+    assert kinds(receive(session, end)) == ["Cancel", "SpeechStopped"]
+    assert receive(session, quiet(1000)) == []
+
+
+def test_commit_in_a_pause_confirms_the_guess():
+    session, _ = guessing()
+    assert kinds(receive(session, CommitAsked())) == ["SpeechStopped", "Confirm"]
+
+
+def test_a_guess_that_fails_is_asked_again_in_earnest():
+    session, _ = guessing()
+    assert receive(session, ResponseFailed(session.guess.response, "busy", "Full.")) == []
+    (generate,) = asked(receive(session, quiet(300)))
+    assert generate.request.priority == "normal"
+
+
+def test_no_older_turn_is_lost_for_a_guess():
+    session = new_session(speculate=True, budget_tokens=100)
+    for _ in range(2):
+        effects = speak(session, 1000)
+        answer(session, "Yes.")
+    assert codes(effects) == ["conversation_trimmed"]
+    assert asked(effects)[0].request.priority == "normal"
+
+
 # ---- invariants ---------------------------------------------------------------------------------
 
 SCRIPT = [(quiet, 500), (loud, 700), (quiet, 300), (loud, 300), (quiet, 900), (loud, 40)]
@@ -449,6 +547,7 @@ class Peer:
     def __init__(self, session: Session) -> None:
         self.session = session
         self.live: dict[str, int] = {}
+        self.guess: str | None = None
         self.open_turn: int | None = None
         self.seq = 0
         self.text = ""
@@ -456,8 +555,20 @@ class Peer:
 
     def see(self, effect: Effect) -> None:
         match effect:
+            case Generate(request) if request.priority == "low":
+                assert self.guess is None, "one guess at a time"
+                assert not self.live, "nobody guesses while an answer is due"
+                self.guess = request.id
+            case Confirm(response):
+                assert response == self.guess
+                self.guess = None
+                self.live[response] = self.open_turn = self.session.conversation.turn
+                self.seq, self.text = 0, ""
+            case Cancel(response) if response == self.guess:
+                self.guess = None
             case Generate(request):
                 assert not self.live, "one answer at a time"
+                assert self.guess is None, "a guess is confirmed or cancelled first"
                 assert isinstance(request.turns[-1], UserTurn)
                 assert all(
                     isinstance(p, str) or len(p.pcm) >= 1600 for p in request.turns[-1].parts
@@ -486,13 +597,16 @@ class Peer:
                 pass
 
 
-@given(st.booleans(), st.lists(st.one_of(COMMANDS, ENGINE, PLAYED), max_size=40))
-def test_any_order_of_events_keeps_the_invariants(automatic, script):
-    session = new_session(automatic=automatic, max_turn_s=60, budget_tokens=2000)
+@given(st.booleans(), st.booleans(), st.lists(st.one_of(COMMANDS, ENGINE, PLAYED), max_size=40))
+def test_any_order_of_events_keeps_the_invariants(automatic, speculate, script):
+    session = new_session(
+        automatic=automatic, speculate=speculate, max_turn_s=60, budget_tokens=2000
+    )
     peer = Peer(session)
     past = "c:0"
     for step in script:
-        live = session.response or past
+        guess = session.guess and session.guess.response
+        live = session.response or guess or past
         event = (
             {
                 "delta": TextDelta(live, (1, 2), "ab"),
@@ -511,6 +625,9 @@ def test_any_order_of_events_keeps_the_invariants(automatic, script):
         if before is not None and session.response != before:
             past = before
         assert (session.response is not None) == bool(peer.live)
+        if step == "fail" and session.guess is None:
+            peer.guess = None  # it ended by itself
+        assert (session.guess is not None) == (peer.guess is not None)
         assert (session.state in (State.WAITING, State.RESPONDING)) == bool(peer.live)
         assert (session.state is State.HEARING) == peer.speaking
         items = session.conversation.items

@@ -8,17 +8,18 @@ from __future__ import annotations
 import sys
 import traceback
 from collections import OrderedDict
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol, assert_never
 
 import numpy as np
 
 from realtime.engine import wire
-from realtime.engine.api import Clip, Delta, Finish, Request, Sampling, Usage
+from realtime.engine.api import Clip, Delta, Finish, Logprob, Request, Sampling, Usage
+from realtime.engine.arena import Move
 from realtime.engine.detokenise import Detokeniser, Fragment, Spelling
-from realtime.engine.scheduler import Decode, Prefill, Scheduler, SchedulerConfig, Step
-from realtime.errors import EngineError, RealtimeError
+from realtime.engine.scheduler import Part, Scheduler, SchedulerConfig
+from realtime.errors import Busy, EngineError, RealtimeError
 
 if TYPE_CHECKING:
     from realtime.engine.prompt import Prompt
@@ -36,11 +37,20 @@ class Prompter(Protocol):
 class Computer(Protocol):
     """Computes tokens; see `runner.Runner`."""
 
-    def prefill(
+    def begin(
         self, serial: int, prompt: Prompt, sampling: Sampling, prefix: tuple[int, ...]
-    ) -> int: ...
-    def decode(self, serials: tuple[int, ...]) -> list[int]: ...
+    ) -> None: ...
+    def move(self, moves: Iterable[Move]) -> None: ...
+    def run(self, parts: Sequence[Part]) -> Mapping[int, Said | EngineError]: ...
     def free(self, serial: int) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """The next token of an answer."""
+
+    token: int
+    logprob: Logprob | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +63,9 @@ class Brain:
     ends: frozenset[int]
     """Tokens that end an answer."""
     context: int
+    """Positions of one conversation; at most `cells`."""
+    cells: int
+    """Positions of keys and values, all conversations together."""
 
 
 @dataclass(slots=True)
@@ -65,6 +78,16 @@ class Writing:
     count: int
     """Tokens of the answer so far, those of `request.prefix` among them."""
     limit: int
+    told: bool = False
+    """Whether a token of it was told in this worker's life."""
+    logprobs: list[Logprob] = field(default_factory=list)
+    """Of tokens that are held back until they make a whole character."""
+
+    def take_logprobs(self, tokens: tuple[int, ...]) -> tuple[Logprob, ...]:
+        """Give those of the tokens that go out now."""
+        out = tuple(self.logprobs[: len(tokens)])
+        del self.logprobs[: len(tokens)]
+        return out
 
 
 class Answering:
@@ -90,9 +113,14 @@ class Answering:
             case wire.Hear(id, pcm):
                 self.clips.put(Clip(id, np.frombuffer(pcm, "<i2")))
             case wire.Ask(serial):
-                self._try(serial, lambda: self._begin(message))
+                try:
+                    self._begin(message)
+                except Exception as error:
+                    self._blame(serial, error)
             case wire.Cancel(serial):
                 self._forget(serial)
+            case wire.Confirm(serial):
+                self.scheduler.confirm(serial)
             case wire.Ping():
                 self.send(wire.Pong())
             case _:
@@ -101,15 +129,10 @@ class Answering:
     def step(self) -> bool:
         """Run one step of the model; tell whether there was one to run."""
         step = self.scheduler.next()
-        match step:
-            case None:
-                return False
-            case Prefill(serial):
-                self._try(serial, lambda: self._run(step))
-            case Decode(serials):
-                # One answer per step for now, so that an error has one owner.
-                (serial,) = serials
-                self._try(serial, lambda: self._run(step))
+        if step is None:
+            return False
+        self.brain.runner.move(step.moves)
+        self._run(step.parts)
         return True
 
     def _begin(self, ask: wire.Ask) -> None:
@@ -126,48 +149,76 @@ class Answering:
         if writing.count >= limit:
             self._tell(ask.serial, writing, Fragment((), ""), "length")
             return
-        self.scheduler.add(ask.serial, low=request.priority == "low")
+        self.scheduler.add(
+            ask.serial,
+            [*prompt.cells(), *request.prefix],
+            conversation=request.conversation,
+            low=request.priority == "low",
+            alone=ask.alone,
+        )
         self.writing[ask.serial] = writing
+        self.brain.runner.begin(ask.serial, prompt, request.sampling, request.prefix)
 
-    def _run(self, step: Step) -> None:
-        """Run a step and record its tokens."""
-        match step:
-            case Prefill(serial):
-                w = self.writing[serial]
-                # Should the process die now, it is this answer that it died at.
-                self.send(wire.Begun(serial))
-                token = self.brain.runner.prefill(
-                    serial, w.prompt, w.request.sampling, w.request.prefix
-                )
-                tokens = {serial: token}
-            case Decode(serials):
-                decoded = self.brain.runner.decode(serials)
-                tokens = dict(zip(serials, decoded, strict=True))
-        ended = frozenset(serial for serial in tokens if self._record(serial, tokens[serial]))
-        self.scheduler.done(step, ended)
-        for serial in ended:
-            self._forget(serial)
+    def _run(self, parts: Sequence[Part]) -> None:
+        """Run parts of a step together; where that fails, each on its own."""
+        if unheard := tuple(part.serial for part in parts if not self.writing[part.serial].told):
+            # Should the process die now, it is these that it died at.
+            self.send(wire.Begun(unheard))
+        try:
+            said = self.brain.runner.run(parts) if parts else {}
+        except Exception as error:
+            if len(parts) == 1:
+                self._blame(parts[0].serial, error)
+                return
+            for part in parts:
+                self._run((part,))
+            return
+        for part in parts:
+            try:
+                self._done(part, said)
+            except Exception as error:
+                self._blame(part.serial, error)
 
-    def _record(self, serial: int, token: int) -> bool:
+    def _done(self, part: Part, said: Mapping[int, Said | EngineError]) -> None:
+        """Record one answer's part of a step, and the token that it brought."""
+        if not part.last:
+            self.scheduler.done((part,), {})
+            return
+        news = said[part.serial]
+        if isinstance(news, EngineError):
+            raise news
+        ended = self._record(part.serial, news)
+        ends = frozenset({part.serial} if ended else ())
+        self.scheduler.done((part,), {part.serial: news.token}, ends)
+        if ended:
+            self._forget(part.serial)
+
+    def _record(self, serial: int, said: Said) -> bool:
         """Add a token to an answer and send what is whole; tell whether it is the last."""
         writing = self.writing[serial]
-        if token in self.brain.ends:
+        writing.told = True
+        if said.token in self.brain.ends:
             self._tell(serial, writing, writing.detokeniser.finish(), "stop")
             return True
         writing.count += 1
-        fragment = writing.detokeniser.push(token)
+        if said.logprob:
+            writing.logprobs.append(said.logprob)
+        fragment = writing.detokeniser.push(said.token)
         if writing.count == writing.limit:
             self._tell(serial, writing, fragment or writing.detokeniser.finish(), "length")
             return True
         # Also when nothing is whole: the gateway then knows that the step was survived.
         fragment = fragment or Fragment((), "")
-        self.send(wire.Piece(serial, Delta(fragment.tokens, fragment.text)))
+        logprobs = writing.take_logprobs(fragment.tokens)
+        self.send(wire.Piece(serial, Delta(fragment.tokens, fragment.text, logprobs=logprobs)))
         return False
 
     def _tell(self, serial: int, writing: Writing, last: Fragment, finish: Finish) -> None:
         """Send the last piece of an answer."""
-        usage = Usage(len(writing.prompt.ids), 0, writing.count)
-        self.send(wire.Piece(serial, Delta(last.tokens, last.text, finish, usage)))
+        size = len(writing.prompt.ids)
+        usage = Usage(size, min(self.scheduler.cached(serial), size), writing.count)
+        logprobs = writing.take_logprobs(last.tokens)
+        self.send(wire.Piece(serial, Delta(last.tokens, last.text, finish, usage, logprobs)))
 
     def _forget(self, serial: int) -> None:
         """Let go of an answer, whatever its state."""
@@ -175,19 +226,16 @@ class Answering:
         self.writing.pop(serial, None)
         self.brain.runner.free(serial)
 
-    def _try(self, serial: int, act: Callable[[], None]) -> None:
-        """Act for an answer; an error ends that answer alone."""
-        try:
-            act()
-        except RealtimeError as error:
-            self._fail(serial, error)
-        except Exception as error:
-            traceback.print_exc(file=sys.stderr)
-            self._fail(serial, EngineError(f"the engine failed: {type(error).__name__}: {error}"))
-
-    def _fail(self, serial: int, error: RealtimeError) -> None:
+    def _blame(self, serial: int, error: Exception) -> None:
+        """End an answer with the error that happened in it."""
+        if not isinstance(error, RealtimeError):
+            traceback.print_exception(error, file=sys.stderr)
+            error = EngineError(f"the engine failed: {type(error).__name__}: {error}")
+        # What was computed may be what it failed by: nothing of it is used again.
+        self.scheduler.cancel(serial, keep=False)
         self._forget(serial)
-        self.send(wire.Failed(serial, error.code, str(error)))
+        retry_after = error.retry_after if isinstance(error, Busy) else 0.0
+        self.send(wire.Failed(serial, error.code, str(error), retry_after))
 
 
 class ClipStore:

@@ -70,6 +70,8 @@ class Sampling:
     seed: int | None = None
     """With a seed the same request gives the same answer, also when it is resumed half-way."""
     max_tokens: int = 512
+    logprobs: int | None = None
+    """How many of the likeliest tokens are told beside each one that is said; None: no scores."""
 
     def __post_init__(self) -> None:
         """Refuse values outside their mathematical range; raise ValueError naming the field."""
@@ -80,6 +82,7 @@ class Sampling:
             ("repetition_penalty", self.repetition_penalty, lambda v: 0.0 < v <= 100.0, "above 0"),
             ("seed", self.seed, lambda v: 0 <= v < 2**63, "0 to 2**63 - 1"),
             ("max_tokens", self.max_tokens, lambda v: 1 <= v <= 8192, "1 to 8192"),
+            ("logprobs", self.logprobs, lambda v: 0 <= v <= 20, "0 to 20"),
         )
         for name, value, allowed, text in checks:
             if value is not None and not allowed(value):
@@ -114,6 +117,17 @@ class Usage:
 
 
 @dataclass(frozen=True, slots=True)
+class Logprob:
+    """How likely a token was to the model, before temperature, penalty and cuts."""
+
+    token: int
+    logprob: float
+    """Natural logarithm."""
+    top: tuple[tuple[int, float], ...] = ()
+    """The likeliest tokens with theirs, in order."""
+
+
+@dataclass(frozen=True, slots=True)
 class Delta:
     """The next piece of an answer.
 
@@ -125,6 +139,37 @@ class Delta:
     text: str
     finish: Finish | None = None
     usage: Usage | None = None
+    logprobs: tuple[Logprob, ...] = ()
+    """One for each of `tokens`, if they were asked for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """How the device's memory was shared out when the model had been loaded; bytes."""
+
+    free: int
+    """Beside the weights."""
+    weights: int
+    workspace: int
+    """What one step may take."""
+    embeddings: int
+    """Embedded audio at most."""
+    kv: int
+    """Keys and values."""
+    cells: int
+    """Positions that keys and values are kept of, of all conversations together."""
+
+    def __str__(self) -> str:
+        """Write the plan as a line."""
+        parts = {
+            "weights": self.weights,
+            "keys and values": self.kv,
+            "audio": self.embeddings,
+            "workspace": self.workspace,
+            "free beside the weights": self.free,
+        }
+        sizes = ", ".join(f"{size / 2**20:,.0f} MiB {name}" for name, size in parts.items())
+        return f"{sizes}; {self.cells:,} tokens of conversation kept"
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,10 +178,11 @@ class ModelInfo:
 
     name: str
     context: int
-    """Positions of the language model, prompt and answer together."""
+    """Positions of the language model, prompt and answer together, as far as memory allows."""
     parameters: int
     dtype: str
     device: str
+    memory: Memory | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,5 +205,12 @@ class Engine(Protocol):
 
         Raises Busy when no more requests are taken, EngineError when this response fails,
         ModelError when the checkpoint can never be loaded.
+        """
+        ...
+
+    def confirm(self, request: str) -> None:
+        """Serve a request of low priority as a normal one from now on: somebody waits for it.
+
+        An unknown id is ignored. Never blocks.
         """
         ...

@@ -36,6 +36,8 @@ class FakeEngine:
         """Ids of requests whose answer was closed before its end."""
         self.finished: list[str] = []
         """Ids of requests whose answer was told to its end, or failed."""
+        self.confirmed: list[str] = []
+        """Ids of requests that were raised to normal priority."""
         self.vocabulary: dict[str, int] = {}
         self.changed = asyncio.Event()
 
@@ -63,8 +65,13 @@ class FakeEngine:
             ended.append(request.id)
             self.changed.set()
 
+    def confirm(self, request: str) -> None:
+        """Write down that somebody waits for this request now."""
+        self.confirmed.append(request)
+        self.changed.set()
+
     async def until(self, condition: Callable[[FakeEngine], bool]) -> None:
-        """Wait until the condition holds; it is looked at after each request and each ending."""
+        """Wait until the condition holds; looked at after each request, confirm and ending."""
         while not condition(self):
             self.changed.clear()
             await self.changed.wait()

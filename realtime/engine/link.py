@@ -41,12 +41,18 @@ class WorkerConfig:
     """auto, cpu, cuda or cuda:N."""
     dtype: str = "auto"
     """auto, float32, bfloat16 or float16."""
+    attention: str = "sdpa"
+    """sdpa (torch's fused kernels) or eager."""
     threads: int | None = None
     """CPU threads of the model; None leaves it to torch."""
     slots: int = 8
     """Answers generated at once."""
     queue: int = 64
     """Answers that may wait beyond those."""
+    chunk: int = 256
+    """Positions of prompts that are read in one step beside those who talk."""
+    kv_bytes: int | None = None
+    """Memory for keys and values; None: what is free, on a CPU about 2 GiB of it."""
     deaths: int = 3
     """Deaths of the worker in a row, without a token between, that end an answer or loading."""
     stall_after: float | None = 300.0
@@ -59,11 +65,13 @@ class WorkerConfig:
 
     def __post_init__(self) -> None:
         """Refuse numbers that make no worker."""
-        for name in ("slots", "deaths"):
+        for name in ("slots", "deaths", "chunk"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1")
         if self.queue < 0 or self.backoff < 0:
             raise ValueError("queue and backoff must not be negative")
+        if self.kv_bytes is not None and self.kv_bytes < 1:
+            raise ValueError("kv_bytes must be at least 1")
         if self.threads is not None and self.threads < 1:
             raise ValueError("threads must be at least 1")
         if self.stall_after is not None and self.stall_after <= 0:
@@ -84,8 +92,8 @@ class Link:
         self.writer = writer
         self.known: dict[str, None] = {}
         """Clips that it was sent, the oldest first."""
-        self.reading: int | None = None
-        """The answer whose prompt the model is reading."""
+        self.reading: frozenset[int] = frozenset()
+        """The answers whose prompts the model is reading."""
         self.pong = asyncio.Event()
         self.words: deque[str] = deque(maxlen=LAST_WORDS)
 
@@ -188,6 +196,9 @@ def command(config: WorkerConfig) -> list[str]:
         "threads": config.threads,
         "slots": config.slots,
         "queue": config.queue,
+        "attention": config.attention,
+        "chunk": config.chunk,
+        "kv-bytes": config.kv_bytes,
     }
     arguments = [f"--{name}={value}" for name, value in options.items() if value is not None]
     # -P: a folder named like a library in the working directory must not be imported.

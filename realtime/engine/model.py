@@ -20,6 +20,7 @@ from realtime.errors import ModelError
 
 SAMPLE_RATE = 16_000
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+ATTENTION = ("sdpa", "eager")
 HARMLESS = re.compile(r"rotary_emb\.inv_freq$")
 """Weights in old checkpoints that are computed, not loaded."""
 NAMED = 5
@@ -47,6 +48,7 @@ def load(
     *,
     device: str = "auto",
     dtype: str = "auto",
+    attention: str = "sdpa",
     threads: int | None = None,
     progress: Progress = lambda stage, fraction: None,
 ) -> Loaded:
@@ -63,6 +65,8 @@ def load(
         refuse_other(name, found)
     place = choose_device(device)
     kind = choose_dtype(dtype, place)
+    if attention not in ATTENTION:
+        raise ModelError(f"the attention must be {' or '.join(ATTENTION)}, not {attention!r}")
     progress("processor", 0.02)
     processor = _explained(
         name, lambda: AutoProcessor.from_pretrained(source.path, **source.options)
@@ -70,7 +74,7 @@ def load(
     check_audio(processor)
     progress("weights", 0.05)
     with weights_progress(progress):
-        model, report = _explained(name, lambda: _from_pretrained(source, kind))
+        model, report = _explained(name, lambda: _from_pretrained(source, kind, attention))
     check_weights(name, report)
     text = model.config.text_config
     check_vocabulary(name, len(processor.tokenizer), text.vocab_size)
@@ -86,10 +90,14 @@ def load(
     return Loaded(model, processor, info, end_tokens(model, processor), default_choice(model))
 
 
-def _from_pretrained(source: Source, dtype: torch.dtype) -> Any:
+def _from_pretrained(source: Source, dtype: torch.dtype, attention: str) -> Any:
     """Give the model, and what was found of its weights."""
     return Qwen2AudioForConditionalGeneration.from_pretrained(
-        source.path, dtype=dtype, output_loading_info=True, **source.options
+        source.path,
+        dtype=dtype,
+        attn_implementation=attention,
+        output_loading_info=True,
+        **source.options,
     )
 
 

@@ -3,6 +3,9 @@
 When it dies, every answer in flight is asked for again with what was received as its prefix, so
 that nothing is lost or repeated. No torch here: the gateway stays light and its event loop free.
 
+When it dies at several prompts at once, each is from then on read alone, so that the one it died
+at is found and no other is blamed.
+
 Bounds: at most `slots + queue` live answers, then Busy. What a consumer has not taken yet of one
 answer is kept as at most `PENDING` deltas; later ones are joined to the last, losing nothing.
 """
@@ -24,6 +27,7 @@ import structlog
 from realtime.engine import wire
 from realtime.engine.api import Delta, Loading, ModelInfo, Request
 from realtime.engine.link import Command, Link, WorkerConfig, command
+from realtime.engine.pace import Pace
 from realtime.errors import Busy, EngineError, ModelError, WorkerLost
 
 __all__ = ["WorkerConfig", "WorkerEngine"]
@@ -31,7 +35,7 @@ __all__ = ["WorkerConfig", "WorkerEngine"]
 PENDING = 64
 """Deltas kept apart for a consumer that lags."""
 RETRY_AFTER, RETRY_AFTER_LOADING = 1.0, 5.0
-"""Seconds; hints: a place is free as soon as any answer ends, but not before the model is there."""
+"""Seconds; until the first answer has ended, and while there is no model."""
 KNOWN_CLIPS = 4096
 """Clip ids remembered as sent; a forgotten one is simply sent again."""
 
@@ -52,6 +56,8 @@ class Answer:
         """How often the present worker was asked; 0 means that it does not know of this answer."""
         self.begun = False
         """Whether the present worker is at it and has brought no token of it yet."""
+        self.suspect = False
+        """Whether a worker died at this answer or at another that it was at, too."""
         self.pending: deque[Delta] = deque()
         self.error: Exception | None = None
         self.over = False
@@ -66,13 +72,18 @@ class Answer:
         """Keep a delta for the consumer, joined to the last one when many wait."""
         if delta.tokens:
             self.received.extend(delta.tokens)
-            self.deaths, self.begun = 0, False
+            self.deaths, self.begun, self.suspect = 0, False, False
         elif not delta.finish:
             return
         self.over = delta.finish is not None
         if len(self.pending) >= PENDING:
             last = self.pending.pop()
-            delta = replace(delta, tokens=last.tokens + delta.tokens, text=last.text + delta.text)
+            delta = replace(
+                delta,
+                tokens=last.tokens + delta.tokens,
+                text=last.text + delta.text,
+                logprobs=last.logprobs + delta.logprobs,
+            )
         self.pending.append(delta)
         self.news.set()
 
@@ -112,6 +123,7 @@ class WorkerEngine:
         self.link: Link | None = None
         """The worker, once it is ready."""
         self.restarts = 0
+        self.pace = Pace(RETRY_AFTER)
         self.serials = itertools.count(1)
         self.news = asyncio.Event()
         self.supervisor: asyncio.Task[None] | None = None
@@ -147,24 +159,36 @@ class WorkerEngine:
     async def generate(self, request: Request) -> AsyncIterator[Delta]:
         """Stream the answer, across deaths of the worker; closing the iterator cancels it."""
         answer = self._admit(request)
+        since = asyncio.get_running_loop().time()
         try:
             if self.link:
                 await self._submit(answer, self.link)
             while True:
                 delta = await answer.take()
-                yield delta
                 if delta.finish:
+                    now = asyncio.get_running_loop().time()
+                    self.pace.ended(now - since, len(self.live))
+                    yield delta
                     return
+                yield delta
         finally:
             del self.live[answer.serial]
             if self.link and answer.asked and not answer.over:
                 self.link.send(wire.Cancel(answer.serial))
 
+    def confirm(self, request: str) -> None:
+        """Raise an answer to normal priority, in this worker and in any that comes after it."""
+        for answer in self.live.values():
+            if answer.request.id == request and answer.request.priority == "low":
+                answer.request = replace(answer.request, priority="normal")
+                if self.link and answer.asked and not answer.over:
+                    self.link.send(wire.Confirm(answer.serial))
+
     def _admit(self, request: Request) -> Answer:
         """Take a request among the live ones, or raise why not."""
         self._refuse_when_failed()
         if len(self.live) >= self.config.slots + self.config.queue:
-            retry_after = RETRY_AFTER if self.link else RETRY_AFTER_LOADING
+            retry_after = self.pace.retry_after if self.link else RETRY_AFTER_LOADING
             raise Busy(f"{len(self.live)} answers are wanted already", retry_after=retry_after)
         if request.sampling.seed is None:
             # So that an answer goes on as it would have when the worker dies half-way.
@@ -188,7 +212,7 @@ class WorkerEngine:
         """Ask the worker for (the rest of) an answer, with the clips that it does not know."""
         new = [clip for id, clip in answer.clips.items() if id not in link.known]
         try:
-            question = wire.ask(answer.serial, answer.rest())
+            question = wire.ask(answer.serial, answer.rest(), alone=answer.suspect)
             link.send(*(wire.hear(clip) for clip in new), question)
         except EngineError as error:
             answer.fail(error)
@@ -264,16 +288,16 @@ class WorkerEngine:
                 raise ModelError(reason)
             case wire.Pong():
                 link.pong.set()
-            case wire.Begun(serial):
-                link.reading = serial
-                if answer := self.live.get(serial):
-                    answer.begun = True
+            case wire.Begun(serials):
+                link.reading = frozenset(serials)
+                for serial in link.reading & self.live.keys():
+                    self.live[serial].begun = True
             case wire.Piece(serial, delta):
-                link.reading = None
+                link.reading = frozenset()
                 if answer := self.live.get(serial):
                     answer.push(delta)
             case wire.Failed(serial):
-                link.reading = None
+                link.reading = frozenset()
                 if answer := self.live.get(serial):
                     answer.fail(wire.error_of(message))
             case wire.Missing(serial, clips):
@@ -291,7 +315,8 @@ class WorkerEngine:
 
     def _ready(self, info: ModelInfo, link: Link) -> None:
         """Ask the worker for everything that is wanted, the oldest first."""
-        log.info("model loaded", **{name: getattr(info, name) for name in info.__slots__})
+        told = {name: getattr(info, name) for name in info.__slots__}
+        log.info("model loaded", **told | {"memory": str(info.memory)})
         self.link = link
         for answer in self.live.values():
             if not answer.over:
@@ -308,12 +333,18 @@ class WorkerEngine:
         self._ask(answer, link)
 
     def _bury(self, link: Link) -> None:
-        """Count a death of the worker against the answer that it was at, as far as is known."""
-        for answer in self.live.values():
-            # It died at a prompt, or else at one of those that have brought no token yet: an
-            # answer that was begun again reads as its prompt whatever it was killed by before.
-            guilty = answer.begun if link.reading is None else answer.serial == link.reading
-            answer.deaths += guilty
+        """Count a death of the worker against the answer that it was at.
+
+        It died at a prompt, or else at one of those that have brought no token yet: an answer
+        that was begun again reads as its prompt whatever it was killed by before. When there are
+        several, each is from then on asked for alone; the next death tells which it is.
+        """
+        begun = {serial for serial, answer in self.live.items() if answer.begun}
+        guilty = (link.reading or begun) & self.live.keys()
+        for serial, answer in self.live.items():
+            if serial in guilty:
+                answer.deaths += len(guilty) == 1 or answer.suspect
+                answer.suspect = True
             answer.asked, answer.begun = 0, False
             if answer.deaths >= self.config.deaths:
                 text = f"the worker died {answer.deaths} times at this answer"

@@ -8,6 +8,7 @@ as the processor does, so that the ids are those of the processor.
 
 from __future__ import annotations
 
+import functools
 import json
 import re
 from collections.abc import Iterable, Iterator
@@ -19,6 +20,7 @@ from tokenizers import Tokenizer
 
 from realtime.engine.api import AssistantTurn, Clip, Request, SystemTurn, Turn, UserTurn
 from realtime.engine.features import audio_tokens
+from realtime.engine.scheduler import Cell
 from realtime.errors import ContextTooLong, EngineError, ModelError
 
 SAMPLE_RATE = 16_000
@@ -30,6 +32,8 @@ ROOM = 64
 """Tokens that a prompt must leave for the answer, or as many as the answer may have if fewer."""
 CHARACTERS = 64
 """Per token; a text with more is not even tokenised, which would take seconds."""
+KNOWN, LONG = 4096, 1024
+"""Texts whose tokens are kept, and the characters of the longest of them."""
 MARK = re.compile("\ue000(\\d+)\ue001")
 AUDIO, AUDIO_BOS, AUDIO_EOS = "<|AUDIO|>", "<|audio_bos|>", "<|audio_eos|>"
 TURN_END = "<|im_end|>"
@@ -42,6 +46,11 @@ class Placed:
     start: int
     clip: Clip
 
+    @property
+    def stop(self) -> int:
+        """Give the position behind its audio tokens."""
+        return self.start + audio_tokens(len(self.clip.pcm))
+
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
@@ -52,6 +61,14 @@ class Prompt:
 
     ids: tuple[int, ...]
     clips: tuple[Placed, ...]
+
+    def cells(self) -> list[Cell]:
+        """Name what is computed at each position: a token, or a frame of a clip."""
+        cells: list[Cell] = list(self.ids)
+        for placed in self.clips:
+            count = placed.stop - placed.start
+            cells[placed.start : placed.stop] = [(placed.clip.id, i) for i in range(count)]
+        return cells
 
 
 Part = Clip | tuple[int, ...] | str
@@ -74,6 +91,13 @@ class Prompts:
         names = sorted(self.special, key=len, reverse=True)
         self.specials = re.compile("(" + "|".join(map(re.escape, names)) + ")")
         self.plain = without_special_tokens(backend)
+
+        @functools.lru_cache(KNOWN)
+        def known(text: str) -> tuple[int, ...]:
+            return tuple(self.plain.encode(text, add_special_tokens=False).ids)
+
+        # Each request carries the whole conversation: most of its texts were there before.
+        self.known = known
         self._check_template()
 
     def build(self, request: Request) -> Prompt:
@@ -126,8 +150,10 @@ class Prompts:
             )
         return Prompt(tuple(ids), tuple(clips))
 
-    def _encode(self, text: str) -> list[int]:
-        return self.plain.encode(text, add_special_tokens=False).ids if text else []
+    def _encode(self, text: str) -> tuple[int, ...]:
+        if len(text) > LONG:
+            return tuple(self.plain.encode(text, add_special_tokens=False).ids)
+        return self.known(text)
 
     def _from_template(self, turns: tuple[Turn, ...]) -> Iterator[tuple[Part, bool]]:
         """Render the chat template and put people's contributions in the place of their marks."""

@@ -1,45 +1,61 @@
-"""The model's computations, for one answer at a time; tensors, no policy.
+"""The model's computations for many answers at once; tensors, no policy.
 
-`prefill` starts an answer with its first token, `decode` goes on with one token each, `free`
-forgets one. Answers are known by serial, so that what holds their keys and values can change.
+`begin` takes an answer in, `run` computes the positions that it is told, of any answers together,
+and gives the token that follows where an answer's positions are complete. Which positions and
+which cells is the scheduler's affair.
 """
 
 from __future__ import annotations
 
 import contextlib
-from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
-from transformers import DynamicCache
 
+from realtime.engine.answering import Said
 from realtime.engine.api import Clip, Sampling
-from realtime.engine.features import LogMel, audio_tokens, encode
+from realtime.engine.arena import Move
+from realtime.engine.cache import KeyValues, attending, row_of
+from realtime.engine.embeddings import Embeddings
+from realtime.engine.features import audio_tokens
 from realtime.engine.model import Loaded
 from realtime.engine.prompt import Placed, Prompt
-from realtime.engine.sampling import Choice, choose, decide
-from realtime.errors import EngineError
+from realtime.engine.sampling import Choice, Draw, choose, decide, measure
+from realtime.engine.scheduler import Part
+from realtime.errors import EngineError, ModelError
 
 EMBEDDING_BYTES = 1 << 30
 """Embedded audio kept by clip id; the least recently used goes first. At 7B: 85 minutes."""
+NOT_FINITE = "the model computed scores that are not finite"
 
 
 @dataclass(slots=True)
-class Sequence:
+class Answer:
     """What one answer needs between two steps."""
 
-    cache: DynamicCache
-    seen: Tensor
-    """[vocabulary] bool: tokens of prompt and answer."""
+    tokens: list[int]
+    """Of prompt and answer so far."""
+    clips: tuple[Placed, ...]
+    prompt: int
+    """Tokens of the prompt."""
     choice: Choice
-    position: int
-    """Tokens of the answer so far."""
-    token: int
-    """The last of them, which has no key and value yet."""
+    seen: Tensor | None
+    """[vocabulary] bool: tokens of prompt and answer; only with a repetition penalty."""
+    logprobs: int | None
+
+    def draw(self) -> Draw:
+        """Tell how its next token is chosen."""
+        return Draw(self.choice, len(self.tokens) - self.prompt, self.seen)
+
+    def push(self, token: int) -> None:
+        """Take its next token."""
+        self.tokens.append(token)
+        if self.seen is not None:
+            self.seen[token] = True
 
 
 @contextlib.contextmanager
@@ -59,87 +75,131 @@ def explained() -> Iterator[None]:
 
 
 class Runner:
-    """Runs one checkpoint."""
+    """Runs one checkpoint, with keys and values for so many positions."""
 
-    def __init__(self, loaded: Loaded, *, embedding_bytes: int = EMBEDDING_BYTES) -> None:
+    def __init__(
+        self,
+        loaded: Loaded,
+        *,
+        cells: int,
+        embedding_bytes: int = EMBEDDING_BYTES,
+        gather: bool | None = None,
+    ) -> None:
+        """Take the memory. `gather`: attend as a batch, which pays off on a GPU (None)."""
         self.model = loaded.model
         self.core = loaded.model.model
-        self.text_config: Any = self.model.config.text_config
+        self.config: Any = self.core.language_model.config
+        if "sliding_attention" in self.config.layer_types:
+            raise ModelError("a language model with sliding attention is not supported")
         self.device = self.model.device
-        self.log_mel = LogMel(loaded.processor.feature_extractor, self.device)
+        self.eager = self.config._attn_implementation == "eager"
+        self.gather = self.device.type != "cpu" if gather is None else gather
         self.default = loaded.choice
-        self.sequences: dict[int, Sequence] = {}
-        self.embedded: OrderedDict[str, Tensor] = OrderedDict()
-        """[tokens, hidden] by clip id."""
-        self.embedding_bytes = embedding_bytes
+        self.embeddings = Embeddings(loaded, budget=embedding_bytes)
+        self.kv = KeyValues(self.config, cells, dtype=self.model.dtype, device=self.device)
+        self.answers: dict[int, Answer] = {}
 
     @explained()
-    @torch.inference_mode()
-    def prefill(
+    def begin(
         self, serial: int, prompt: Prompt, sampling: Sampling, prefix: tuple[int, ...]
-    ) -> int:
-        """Compute a prompt and the answer's tokens so far; give the next one."""
+    ) -> None:
+        """Take an answer in: its prompt, and its tokens so far."""
         choice = decide(sampling, self.default)
-        ids = torch.tensor([(*prompt.ids, *prefix)], device=self.device)
-        embeds = self.core.language_model.embed_tokens(ids)  # [1, positions, hidden]
-        embeddings = self.embed([placed.clip for placed in prompt.clips])
-        for placed, audio in zip(prompt.clips, embeddings, strict=True):
-            embeds[0, placed.start : placed.start + len(audio)] = audio
-        cache = DynamicCache(config=self.text_config)
-        seen = torch.zeros(self.model.lm_head.out_features, dtype=torch.bool, device=self.device)
-        seen[ids[0]] = True
-        logits = self._forward(cache, inputs_embeds=embeds)
-        token = choose(logits, seen, choice, len(prefix))
-        self.sequences[serial] = Sequence(cache, seen, choice, len(prefix) + 1, token)
-        return token
+        tokens = [*prompt.ids, *prefix]
+        seen = None
+        if choice.repetition_penalty != 1.0:
+            rows = self.model.lm_head.out_features
+            seen = torch.zeros(rows, dtype=torch.bool, device=self.device)
+            seen[torch.tensor(tokens, device=self.device)] = True
+        self.answers[serial] = Answer(
+            tokens, prompt.clips, len(prompt.ids), choice, seen, sampling.logprobs
+        )
+
+    @torch.inference_mode()
+    def move(self, moves: Iterable[Move]) -> None:
+        """Copy cells. Should that fail, nobody's keys and values can be trusted any more."""
+        self.kv.move(moves)
 
     @explained()
     @torch.inference_mode()
-    def decode(self, serials: tuple[int, ...]) -> list[int]:
-        """Give one more token of each answer."""
-        return [self._decode(self.sequences[serial]) for serial in serials]
+    def run(self, parts: Sequence[Part]) -> dict[int, Said | EngineError]:
+        """Compute parts together; give the next token where it follows, or why there is none.
+
+        An error raised concerns all parts, and then none has a new token: each may run again.
+        """
+        hidden = self._forward(parts)  # [positions, hidden]
+        ends = torch.tensor([part.stop - part.start for part in parts]).cumsum(0) - 1
+        last = [i for i, part in enumerate(parts) if part.last]
+        if not last:
+            return {}
+        logits = self.model.lm_head(hidden[ends[last].to(self.device)])  # [answers, vocabulary]
+        serials = [parts[i].serial for i in last]
+        answers = [self.answers[serial] for serial in serials]
+        chosen = choose(logits, [answer.draw() for answer in answers])
+        logprobs = measure(logits, chosen, [answer.logprobs for answer in answers])
+        said: dict[int, Said | EngineError] = {}
+        for serial, token, logprob in zip(serials, chosen, logprobs, strict=True):
+            if token is None:
+                said[serial] = EngineError(NOT_FINITE)
+            else:
+                self.answers[serial].push(token)
+                said[serial] = Said(token, logprob)
+        return said
 
     def warm_up(self) -> None:
         """Compute a little of everything, so that nobody waits for what is set up only once."""
         silence = Clip("warm-up", np.zeros(16_000, np.int16))
         prompt = Prompt((0,) * (audio_tokens(16_000) + 1), (Placed(0, silence),))
-        self.prefill(0, prompt, Sampling(), ())
-        self.decode((0,))
+        self.begin(0, prompt, Sampling(), ())
+        size = len(prompt.ids)
+        for part in (Part(0, 0, size, 0, True), Part(0, size, size + 1, 0, True)):
+            said = self.run((part,))[0]
+            if isinstance(said, EngineError):
+                raise said
         self.free(0)
-        self.embedded.clear()
+        self.embeddings.kept.clear()
 
     def free(self, serial: int) -> None:
         """Forget an answer; unknown ones are ignored."""
-        self.sequences.pop(serial, None)
+        self.answers.pop(serial, None)
 
-    def embed(self, clips: list[Clip]) -> list[Tensor]:
-        """Give the embeddings of clips, [tokens, hidden] each; encode what is new."""
-        for clip in clips:
-            if clip.id not in self.embedded:
-                # One pass each: a batch would be padded to its longest clip.
-                (encoded,) = encode(self.core.audio_tower, [self.log_mel(clip.pcm)])
-                self.embedded[clip.id] = self.core.multi_modal_projector(encoded)
-            self.embedded.move_to_end(clip.id)
-        embeddings = [self.embedded[clip.id] for clip in clips]
-        self._forget_embeddings()
-        return embeddings
+    def _forward(self, parts: Sequence[Part]) -> Tensor:
+        """Compute positions; give the hidden states, [positions, hidden]."""
+        spans = [(part.base, part.start, part.stop) for part in parts]
+        row = row_of(spans, self.device, gather=self.gather)
+        embeds = self._embed(parts)
+        self.kv.cells = row.cells
+        with attending(self.config):
+            output = self.core.language_model(
+                inputs_embeds=embeds[None],
+                attention_mask={"full_attention": None},
+                position_ids=row.positions,
+                past_key_values=self.kv,
+                use_cache=True,
+                row=row,
+                eager=self.eager,
+            )
+        hidden: Tensor = output.last_hidden_state[0]
+        return hidden
 
-    def _decode(self, sequence: Sequence) -> int:
-        sequence.seen[sequence.token] = True
-        ids = torch.tensor([[sequence.token]], device=self.device)
-        logits = self._forward(sequence.cache, input_ids=ids)
-        sequence.token = choose(logits, sequence.seen, sequence.choice, sequence.position)
-        sequence.position += 1
-        return sequence.token
+    def _embed(self, parts: Sequence[Part]) -> Tensor:
+        """Give the embeddings of positions, [positions, hidden], audio in its places."""
+        tokens = [t for p in parts for t in self.answers[p.serial].tokens[p.start : p.stop]]
+        ids = torch.tensor(tokens, device=self.device)
+        embeds: Tensor = self.core.language_model.embed_tokens(ids)
+        heard = list(self._heard(parts))
+        audio = self.embeddings.of(clip for _, _, _, clip in heard)
+        for at, first, count, clip in heard:
+            embeds[at : at + count] = audio[clip.id][first : first + count]
+        return embeds
 
-    def _forward(self, cache: DynamicCache, **inputs: Tensor) -> Tensor:
-        """Compute new positions; give the scores after the last, [vocabulary]."""
-        output = self.core.language_model(past_key_values=cache, use_cache=True, **inputs)
-        logits: Tensor = self.model.lm_head(output.last_hidden_state[0, -1])
-        return logits
-
-    def _forget_embeddings(self) -> None:
-        total = sum(e.numel() * e.element_size() for e in self.embedded.values())
-        while total > self.embedding_bytes:
-            _, oldest = self.embedded.popitem(last=False)
-            total -= oldest.numel() * oldest.element_size()
+    def _heard(self, parts: Sequence[Part]) -> Iterator[tuple[int, int, int, Clip]]:
+        """Find audio: where in the row, from which of its frames, how many, of which clip."""
+        at = 0
+        for part in parts:
+            for placed in self.answers[part.serial].clips:
+                start, stop = max(part.start, placed.start), min(part.stop, placed.stop)
+                if start < stop:
+                    first = start - placed.start
+                    yield at + start - part.start, first, stop - start, placed.clip
+            at += part.stop - part.start

@@ -1,18 +1,19 @@
 """How the next token is chosen: as transformers' processors do, but repeatable at any position.
 
 Random numbers are a function of the seed and the position in the answer, not of a generator's
-state, so that an answer resumed half-way goes on as it would have.
+state, so that an answer resumed half-way goes on as it would have. Rows are chosen at once, each
+with its own parameters.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
-from realtime.engine.api import Sampling
-from realtime.errors import EngineError
+from realtime.engine.api import Logprob, Sampling
 
 MASK = (1 << 64) - 1
 
@@ -37,46 +38,110 @@ def decide(wanted: Sampling, default: Choice) -> Choice:
     return replace(default, **{name: value for name, value in given.items() if value is not None})
 
 
-def choose(logits: Tensor, seen: Tensor, choice: Choice, position: int) -> int:
-    """Choose the next token. logits: [V], seen: [V] bool (prompt and answer), position in it."""
-    scores = penalise(logits.float(), seen, choice.repetition_penalty)
-    if not bool(torch.isfinite(scores).all()):
-        raise EngineError("the model computed scores that are not finite")
-    if choice.temperature == 0.0:
-        return int(scores.argmax())
-    scores, tokens = survivors(scores / choice.temperature, choice)
-    return int(tokens[pick_index(scores, uniform(choice.seed, position))])
+@dataclass(frozen=True, slots=True)
+class Draw:
+    """One token to be chosen."""
+
+    choice: Choice
+    position: int
+    """In the answer."""
+    seen: Tensor | None = None
+    """[V] bool: tokens of prompt and answer; needed for a repetition penalty only."""
 
 
-def penalise(scores: Tensor, seen: Tensor, penalty: float) -> Tensor:
-    """Make tokens that were seen less likely (Keskar et al. 2019). scores, seen: [V]."""
-    if penalty == 1.0:
+def choose(logits: Tensor, draws: Sequence[Draw]) -> list[int | None]:
+    """Choose a token for each row of logits [B, V]; None where they are not finite."""
+    scores = penalise(logits.float(), draws)
+    finite = torch.isfinite(scores).all(-1)
+    tokens = scores.argmax(-1)
+    drawn = [row for row, draw in enumerate(draws) if draw.choice.temperature > 0.0]
+    if drawn:
+        rows = torch.tensor(drawn, device=scores.device)
+        tokens[rows] = sample(scores[rows], [draws[row] for row in drawn])
+    found = torch.stack((tokens, finite.long())).tolist()
+    return [token if good else None for token, good in zip(*found, strict=True)]
+
+
+def penalise(scores: Tensor, draws: Sequence[Draw]) -> Tensor:
+    """Make tokens that were seen less likely (Keskar et al. 2019). scores: [B, V]."""
+    if all(draw.choice.repetition_penalty == 1.0 for draw in draws):
         return scores
+    nothing = torch.zeros(scores.shape[1], dtype=torch.bool, device=scores.device)
+    seen = torch.stack([nothing if draw.seen is None else draw.seen for draw in draws])
+    penalty = column([draw.choice.repetition_penalty for draw in draws], scores)
     return torch.where(seen, torch.where(scores < 0, scores * penalty, scores / penalty), scores)
 
 
-def survivors(scores: Tensor, choice: Choice) -> tuple[Tensor, Tensor]:
-    """Give the scores and ids [K] that top-k and then top-p leave, the likeliest first."""
-    tokens = torch.arange(len(scores), device=scores.device)
-    if 0 < choice.top_k < len(scores):
-        # Ties with the k-th score stay, as in TopKLogitsWarper.
-        tokens = tokens[scores >= scores.topk(choice.top_k).values[-1]]
-    scores, order = scores[tokens].sort(descending=True, stable=True)
-    tokens = tokens[order]
-    if choice.top_p < 1.0:
+def sample(scores: Tensor, draws: Sequence[Draw]) -> Tensor:
+    """Draw a token for each row of scores [B, V]; gives [B]."""
+    choices = [draw.choice for draw in draws]
+    scores = scores / column([choice.temperature for choice in choices], scores)
+    scores, tokens = survivors(scores, choices)
+    numbers = [uniform(draw.choice.seed, draw.position) for draw in draws]
+    index = pick_index(scores, torch.tensor(numbers, device=scores.device, dtype=torch.float64))
+    return tokens.gather(1, index[:, None])[:, 0]
+
+
+def survivors(scores: Tensor, choices: Sequence[Choice]) -> tuple[Tensor, Tensor]:
+    """Give scores and tokens [B, K], the likeliest first; -inf where top-k or top-p removed it."""
+    size = scores.shape[1]
+    counts = [choice.top_k if 0 < choice.top_k < size else size for choice in choices]
+    places = torch.tensor(counts, device=scores.device)[:, None] - 1
+    width = min(size, 2 * max(counts))
+    found, tokens = ranked(scores, width)
+    # Ties with the k-th score stay, as in TopKLogitsWarper; there may be many.
+    if width < size and bool((found[:, -1:] >= found.gather(1, places)).any()):
+        found, tokens = ranked(scores, size)
+    found = found.masked_fill(found < found.gather(1, places), -torch.inf)
+    if any(choice.top_p < 1.0 for choice in choices):
         # TopPLogitsWarper: what the less likely ones sum up to, itself included, must exceed 1 - p.
-        below = scores.flip(0).softmax(-1).cumsum(-1).flip(0)
-        keep = below > 1.0 - choice.top_p
-        keep[0] = True
-        scores, tokens = scores[keep], tokens[keep]
-    return scores, tokens
+        rest = column([1.0 - choice.top_p for choice in choices], scores)
+        below = found.flip(-1).softmax(-1).cumsum(-1).flip(-1)
+        off = column([float(choice.top_p == 1.0) for choice in choices], scores) > 0
+        keep = (below > rest) | off
+        keep[:, 0] = True
+        found = found.masked_fill(~keep, -torch.inf)
+    return found, tokens
 
 
-def pick_index(scores: Tensor, number: float) -> Tensor:
-    """Pick by a number in [0, 1): the inverse of the cumulative distribution."""
+def ranked(scores: Tensor, width: int) -> tuple[Tensor, Tensor]:
+    """Give the `width` highest scores of each row and their tokens, equal ones by token."""
+    if width == scores.shape[1]:
+        return scores.sort(dim=-1, descending=True, stable=True)
+    tokens = scores.topk(width).indices.sort(-1).values
+    found, order = scores.gather(1, tokens).sort(dim=-1, descending=True, stable=True)
+    return found, tokens.gather(1, order)
+
+
+def measure(
+    logits: Tensor, tokens: Sequence[int | None], tops: Sequence[int | None]
+) -> list[Logprob | None]:
+    """Tell how likely tokens were by logits [B, V], and the likeliest, for rows that ask."""
+    rows = [row for row, top in enumerate(tops) if top is not None and tokens[row] is not None]
+    measured: list[Logprob | None] = [None] * len(tops)
+    if not rows:
+        return measured
+    scores = logits[torch.tensor(rows, device=logits.device)].float().log_softmax(-1)
+    best, ids = (part.tolist() for part in scores.topk(max(tops[row] or 0 for row in rows)))
+    for i, row in enumerate(rows):
+        token = tokens[row]
+        assert token is not None
+        top = tuple(zip(ids[i], best[i], strict=True))[: tops[row]]
+        measured[row] = Logprob(token, float(scores[i, token]), top)
+    return measured
+
+
+def pick_index(scores: Tensor, numbers: Tensor) -> Tensor:
+    """Pick by numbers [B] in [0, 1) from scores [B, K]: the inverse of the distribution."""
     cumulative = scores.softmax(-1).double().cumsum(-1)
-    index = torch.searchsorted(cumulative, number * cumulative[-1], right=True)
-    return index.clamp(max=len(scores) - 1)
+    index = torch.searchsorted(cumulative, numbers[:, None] * cumulative[:, -1:], right=True)
+    last = torch.isfinite(scores).sum(-1) - 1
+    return torch.minimum(index[:, 0], last).clamp(min=0)
+
+
+def column(values: Sequence[float], like: Tensor) -> Tensor:
+    """Give one value per row, [B, 1]."""
+    return torch.tensor(values, dtype=like.dtype, device=like.device)[:, None]
 
 
 def uniform(seed: int, position: int) -> float:

@@ -1,90 +1,381 @@
-"""Which answer is worked on next; plain Python, no tensors, no clock.
+"""Which answers are worked on next, and in which cells; plain Python, no tensors, no clock.
 
-One decode step per running answer in turn, so that peers talk at once; between two prefills every
-running answer gets a step, so that a new turn never stalls those who talk. `next` gives the step
-to run, `done` records it. A cancelled answer is in no later step.
+A step gives every answer that talks its next token, and reads at most `chunk` cells of prompts
+beside it, so that a new turn never stalls those who talk. `next` gives the step to run, `done`
+records it. A cancelled answer is in no later step.
+
+What is computed of a conversation stays in its extent when an answer ends, is cancelled or makes
+room: the next request of that conversation computes only what lies behind the longest common
+prefix. A cell is named by what was computed into it: a token, or a frame of a clip; equal cells
+before it make it the same. When cells run out, idle conversations go first, the least recently
+used before others, then answers of low priority, then the latest; those begin again later.
 """
 
 from __future__ import annotations
 
-from collections import deque
+from collections import OrderedDict
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from realtime.engine.arena import BLOCK, Arena, Extent, Move
 from realtime.errors import Busy
 
+Cell = int | tuple[str, int]
+"""A token, or a frame of a clip by its id."""
+
 
 @dataclass(frozen=True, slots=True)
-class Prefill:
-    """Compute the prompt of an answer, and its first token."""
+class Part:
+    """What one answer gets in a step: its positions start to stop are computed."""
 
     serial: int
+    start: int
+    stop: int
+    base: int
+    """The arena's cell of position 0."""
+    last: bool
+    """Whether the answer's next token follows."""
 
 
 @dataclass(frozen=True, slots=True)
-class Decode:
-    """Compute one more token of each of these answers."""
+class Step:
+    """Cells to copy first, in this order, then positions to compute, all at once."""
 
-    serials: tuple[int, ...]
-
-
-Step = Prefill | Decode
+    moves: tuple[Move, ...]
+    parts: tuple[Part, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class SchedulerConfig:
-    """How many answers are worked on at once, and how many may wait."""
+    """How many answers are worked on at once, how many may wait, how much is read in a step."""
 
     slots: int = 8
     queue: int = 64
+    chunk: int = 256
+    """Positions of prompts per step."""
+    cells: int = 1 << 16
+    """Positions kept in all, of answers under way and of idle conversations."""
+    block: int = BLOCK
 
     def __post_init__(self) -> None:
         """Refuse a scheduler that could never run anything."""
         if self.slots < 1 or self.queue < 0:
             raise ValueError("slots must be at least 1 and queue at least 0")
+        if self.chunk < 1:
+            raise ValueError("chunk must be at least 1")
+        if not 1 <= self.block <= self.cells:
+            raise ValueError("block must be at least 1 and cells at least one block")
+
+
+@dataclass(slots=True, eq=False)
+class Job:
+    """An answer, waiting or running."""
+
+    serial: int
+    conversation: str
+    cells: list[Cell]
+    """Of prompt and answer so far."""
+    low: bool
+    alone: bool
+    """Its prompt may be what kills the worker: nothing else is in its steps until it talks."""
+    extent: Extent | None = None
+    """Its cells while it runs."""
+    cached: int | None = None
+    """Cells that needed no computation when it was first begun."""
+    order: int = 0
+    """When it began to run, as a count."""
+
+    @property
+    def used(self) -> int:
+        """Count the positions that are computed."""
+        assert self.extent is not None
+        return self.extent.used
+
+    @property
+    def talks(self) -> bool:
+        """Tell whether only its last token is to be computed."""
+        return self.used == len(self.cells) - 1
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Kept:
+    """What is computed of a conversation that nobody works on."""
+
+    cells: list[Cell]
+    extent: Extent
 
 
 class Scheduler:
-    """Answers waiting (normal before low, then in order of arrival) and running (in rotation)."""
+    """Answers waiting (normal before low, then in order of arrival) and running."""
 
     def __init__(self, config: SchedulerConfig) -> None:
         self.config = config
-        self.waiting: dict[bool, deque[int]] = {False: deque(), True: deque()}
-        """Serials by `low`; together at most `queue` beyond the free slots."""
-        self.running: deque[int] = deque()
-        self.owed = 0
-        """Decode steps that running answers get before the next prefill."""
+        self.arena = Arena(config.cells, config.block)
+        self.waiting: dict[int, Job] = {}
+        """By serial; together at most `queue` beyond the free slots."""
+        self.running: dict[int, Job] = {}
+        """By serial, those first that began first; at most `slots`."""
+        self.idle: OrderedDict[str, Kept] = OrderedDict()
+        """By conversation, the least recently used first."""
+        self.begun = 0
+        self.owed = False
+        """Whether those who talk get a step before the next answer that runs alone."""
 
-    def add(self, serial: int, *, low: bool) -> None:
-        """Take an answer; raise Busy when too many wait."""
-        free = self.config.slots - len(self.running)
-        waiting = sum(map(len, self.waiting.values()))
-        if waiting >= free + self.config.queue:
-            raise Busy(f"{waiting} answers are waiting already", retry_after=1.0)
-        self.waiting[low].append(serial)
+    def add(
+        self,
+        serial: int,
+        cells: Sequence[Cell],
+        *,
+        conversation: str = "",
+        low: bool = False,
+        alone: bool = False,
+    ) -> None:
+        """Take an answer; raise Busy when too many wait. Serials are in order of arrival."""
+        if len(self.waiting) + len(self.running) >= self.config.slots + self.config.queue:
+            raise Busy(f"{len(self.waiting)} answers are waiting already", retry_after=1.0)
+        self.waiting[serial] = Job(serial, conversation, list(cells), low, alone)
 
-    def cancel(self, serial: int) -> None:
-        """Forget an answer, whatever its state; unknown ones are ignored."""
-        for serials in (*self.waiting.values(), self.running):
-            if serial in serials:
-                serials.remove(serial)
+    def cancel(self, serial: int, *, keep: bool = True) -> None:
+        """Forget an answer, whatever its state; what is computed of it stays for the next."""
+        self.waiting.pop(serial, None)
+        if job := self.running.pop(serial, None):
+            if not keep:
+                job.cells = []
+            self._keep(job)
+
+    def confirm(self, serial: int) -> None:
+        """Serve an answer of low priority as a normal one; others are ignored."""
+        if job := self.waiting.get(serial) or self.running.get(serial):
+            job.low = False
+
+    def cached(self, serial: int) -> int:
+        """Tell how many cells of a running answer needed no computation; of others, none."""
+        job = self.running.get(serial)
+        return (job.cached or 0) if job else 0
 
     def next(self) -> Step | None:
         """Give the step to run now; None when there is nothing to do."""
-        self.owed = min(self.owed, len(self.running))
-        queue = self.waiting[False] or self.waiting[True]
-        if queue and len(self.running) < self.config.slots and not self.owed:
-            return Prefill(queue[0])
-        return Decode((self.running[0],)) if self.running else None
+        moves: list[Move] = []
+        self._admit(moves)
+        parts = self._alone()
+        if not parts:
+            parts = [part for job in self._served() if (part := self._talk(job, moves))]
+            # Making room for one may have sent away another that was before it.
+            parts = [part for part in parts if part.serial in self.running]
+            parts += self._read()
+            self.owed = False
+        # Later moves may have taken along what earlier parts name.
+        placed = [self._placed(part) for part in parts if part.serial in self.running]
+        return Step(tuple(moves), tuple(placed)) if placed or moves else None
 
-    def done(self, step: Step, ended: frozenset[int] = frozenset()) -> None:
-        """Record that a step was run and which of its answers ended with it."""
-        match step:
-            case Prefill(serial):
-                self.cancel(serial)
-                self.owed = len(self.running)
-                self.running.extend({serial} - ended)
-            case Decode(serials):
-                for serial in serials:
-                    self.running.remove(serial)
-                self.running.extend(serial for serial in serials if serial not in ended)
-                self.owed = max(0, self.owed - len(serials))
+    def done(
+        self,
+        parts: Iterable[Part],
+        said: Mapping[int, int],
+        ended: frozenset[int] = frozenset(),
+    ) -> None:
+        """Record parts that were run, the tokens that followed, and which answers ended so."""
+        for part in parts:
+            job = self.running.get(part.serial)
+            if job is None:
+                continue
+            assert job.extent is not None
+            job.extent.used = part.stop
+            if part.serial in ended:
+                self.cancel(part.serial)
+            elif part.last:
+                job.alone = False
+                job.cells.append(said[part.serial])
+
+    # Who is in a step --------------------------------------------------------------------------
+
+    def _alone(self) -> list[Part]:
+        """Give the step of an answer that must run alone, unless those who talk are owed one."""
+        jobs = [job for job in self._served() if job.alone]
+        others = any(job.talks and not job.alone for job in self.running.values())
+        if not jobs or (self.owed and others):
+            return []
+        self.owed = True
+        return [self._part(jobs[0], self.config.chunk)]
+
+    def _talk(self, job: Job, moves: list[Move]) -> Part | None:
+        """Give an answer that talks its next token; None when it does not, or has no room."""
+        if job.serial not in self.running or job.alone or not job.talks:
+            return None
+        if not self._make_room(job, moves):
+            return None
+        return self._part(job, 1)
+
+    def _read(self) -> list[Part]:
+        """Read prompts, within what a step may hold of them.
+
+        Those that fit into one step go before those that do not, which get a quarter at least:
+        a short question does not wait for somebody's long history, nor that for ever.
+        """
+        chunk = self.config.chunk
+        jobs = [job for job in self._served() if not (job.talks or job.alone)]
+        long = [job for job in jobs if len(job.cells) - job.used > chunk]
+        short = [job for job in jobs if len(job.cells) - job.used <= chunk]
+        parts: list[Part] = []
+        budget = chunk - (chunk + 3) // 4 if long else chunk
+        for job in short:
+            if budget:
+                parts.append(self._part(job, budget))
+                budget -= parts[-1].stop - parts[-1].start
+        budget = chunk - sum(part.stop - part.start for part in parts)
+        if long and budget:
+            parts.append(self._part(long[0], budget))
+        return parts
+
+    def _served(self) -> list[Job]:
+        """List those who run in the order in which they are served."""
+        return sorted(self.running.values(), key=lambda job: (job.low, job.serial))
+
+    def _part(self, job: Job, budget: int) -> Part:
+        stop = min(len(job.cells), job.used + budget)
+        return Part(job.serial, job.used, stop, 0, stop == len(job.cells))
+
+    def _placed(self, part: Part) -> Part:
+        extent = self.running[part.serial].extent
+        assert extent is not None
+        return Part(part.serial, part.start, part.stop, extent.start, part.last)
+
+    # Who runs ----------------------------------------------------------------------------------
+
+    def _admit(self, moves: list[Move]) -> None:
+        """Begin answers in order while there are slots and cells."""
+        for job in sorted(self.waiting.values(), key=lambda job: (job.low, job.serial)):
+            if not (self._has_slot(job) and self._begin(job, moves)):
+                return
+
+    def _has_slot(self, job: Job) -> bool:
+        """Tell whether there is a slot for an answer; one of low priority yields to a normal."""
+        if len(self.running) < self.config.slots:
+            return True
+        lows = [other for other in self.running.values() if other.low]
+        if job.low or not lows:
+            return False
+        self._send_back(max(lows, key=lambda other: other.order))
+        return True
+
+    def _begin(self, job: Job, moves: list[Move]) -> bool:
+        """Give an answer its cells, with what is computed of it already; False without room."""
+        own, other = self.idle.pop(job.conversation, None), self._same_conversation(job)
+        shared = common(own.cells, job.cells) if own else 0
+        extent = own.extent if own else None
+        extent = self._find_cells(extent, job, moves)
+        if extent is None:
+            if own:
+                self._shelve(job.conversation, own)
+            return False
+        if other is not None and other.serial in self.running:
+            assert other.extent is not None
+            copied = common(other.cells[: other.used], job.cells)
+            if copied > shared:
+                moves.append(Move(other.extent.start, extent.start, copied))
+                shared = copied
+        # At least one position is computed, for the scores behind it.
+        extent.used = min(shared, len(job.cells) - 1)
+        self.arena.trim(extent, len(job.cells))
+        job.extent = extent
+        if job.cached is None:
+            job.cached = extent.used
+        del self.waiting[job.serial]
+        self.begun += 1
+        job.order = self.begun
+        self.running[job.serial] = job
+        return True
+
+    def _same_conversation(self, job: Job) -> Job | None:
+        """Find an answer of the same conversation that is being worked on."""
+        others = [o for o in self.running.values() if o.conversation == job.conversation]
+        return max(others, key=lambda other: other.used, default=None)
+
+    def _send_back(self, job: Job) -> None:
+        """Let an answer wait again; what is computed of it stays while there is room."""
+        del self.running[job.serial]
+        self._keep(job)
+        job.extent = None
+        self.waiting[job.serial] = job
+
+    def _keep(self, job: Job) -> None:
+        """Keep what is computed for the conversation's next request."""
+        assert job.extent is not None
+        job.extent.used = min(job.used, len(job.cells))
+        self._shelve(job.conversation, Kept(job.cells[: job.used], job.extent))
+
+    def _shelve(self, conversation: str, kept: Kept) -> None:
+        """Keep an extent as idle; of two of one conversation the one that holds more."""
+        other = self.idle.pop(conversation, None)
+        if other is not None and other.extent.used > kept.extent.used:
+            kept, other = other, kept
+        if other is not None:
+            self.arena.release(other.extent)
+        if kept.extent.used:
+            self.idle[conversation] = kept
+        else:
+            self.arena.release(kept.extent)
+
+    # Whose cells -------------------------------------------------------------------------------
+
+    def _find_cells(self, extent: Extent | None, job: Job, moves: list[Move]) -> Extent | None:
+        """Give the cells that an answer needs to begin, grown from its own if it has some.
+
+        They are taken from those who are idle or less urgent; None when that is not enough.
+        """
+        while True:
+            if extent is None:
+                if found := self.arena.reserve(len(job.cells)):
+                    extent, moved = found
+                    moves += moved
+                    return extent
+            elif (more := self.arena.grow(extent, len(job.cells))) is not None:
+                moves += more
+                return extent
+            if not self._evict() and not self._preempt_for(job):
+                return None
+
+    def _make_room(self, job: Job, moves: list[Move]) -> bool:
+        """Make room for an answer's next token; False when it was sent back itself."""
+        assert job.extent is not None
+        while True:
+            moved = self.arena.grow(job.extent, len(job.cells))
+            if moved is not None:
+                moves += moved
+                return True
+            if self._evict():
+                continue
+            others = [other for other in self.running.values() if other is not job]
+            latest = max([*others, job], key=lambda other: (other.low, other.order))
+            self._send_back(latest)
+            if latest is job:
+                return False
+
+    def _evict(self) -> bool:
+        """Give up the conversation that is idle for the longest time; False without any."""
+        if not self.idle:
+            return False
+        _, kept = self.idle.popitem(last=False)
+        self.arena.release(kept.extent)
+        return True
+
+    def _preempt_for(self, job: Job) -> bool:
+        """Send back the latest answer of low priority for a normal one; False without any."""
+        lows = [other for other in self.running.values() if other.low]
+        if job.low or not lows:
+            return False
+        self._send_back(max(lows, key=lambda other: other.order))
+        return True
+
+
+def common(one: Sequence[Cell], other: Sequence[Cell]) -> int:
+    """Count the cells that two rows have in common from the first on."""
+    shortest = min(len(one), len(other))
+    low = 0
+    # Whole runs first: comparing slices is fast, and most histories differ near their end only.
+    while low < shortest:
+        high = min(low + 256, shortest)
+        if one[low:high] != other[low:high]:
+            return low + next(i for i in range(high - low) if one[low + i] != other[low + i])
+        low = high
+    return shortest

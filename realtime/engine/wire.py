@@ -24,7 +24,7 @@ from realtime.engine.api import (
     Turn,
     UserTurn,
 )
-from realtime.errors import ContextTooLong, EngineError
+from realtime.errors import Busy, ContextTooLong, EngineError
 
 LENGTH = struct.Struct(">I")
 MAX_MESSAGE = 16 << 20
@@ -73,10 +73,18 @@ class Ask(msgspec.Struct, tag=True, array_like=True, frozen=True):
     prefix: tuple[int, ...]
     template: bool
     priority: Priority
+    alone: bool = False
+    """The worker died when it was at this answer and others: let it be at it alone."""
 
 
 class Cancel(msgspec.Struct, tag=True, array_like=True, frozen=True):
     """Gateway to worker: nobody wants this answer any more."""
+
+    serial: int
+
+
+class Confirm(msgspec.Struct, tag=True, array_like=True, frozen=True):
+    """Gateway to worker: somebody waits for this answer now; it is of normal priority."""
 
     serial: int
 
@@ -104,9 +112,9 @@ class Unloadable(msgspec.Struct, tag=True, array_like=True, frozen=True):
 
 
 class Begun(msgspec.Struct, tag=True, array_like=True, frozen=True):
-    """Worker to gateway: the model is about to read this answer's prompt."""
+    """Worker to gateway: the model is about to read (on) the prompts of these answers."""
 
-    serial: int
+    serials: tuple[int, ...]
 
 
 class Piece(msgspec.Struct, tag=True, array_like=True, frozen=True):
@@ -122,6 +130,8 @@ class Failed(msgspec.Struct, tag=True, array_like=True, frozen=True):
     serial: int
     code: str
     reason: str
+    retry_after: float = 0.0
+    """Seconds; with `busy` only."""
 
 
 class Missing(msgspec.Struct, tag=True, array_like=True, frozen=True):
@@ -135,7 +145,7 @@ class Pong(msgspec.Struct, tag=True, array_like=True, frozen=True):
     """Worker to gateway: the model's loop is alive."""
 
 
-ToWorker = Hear | Ask | Cancel | Ping
+ToWorker = Hear | Ask | Cancel | Confirm | Ping
 FromWorker = Progress | Ready | Unloadable | Begun | Piece | Failed | Missing | Pong
 
 ENCODER = msgspec.msgpack.Encoder()
@@ -169,7 +179,7 @@ def hear(clip: Clip) -> Hear:
     return Hear(clip.id, clip.pcm.astype("<i2", copy=False).tobytes())
 
 
-def ask(serial: int, request: Request) -> Ask:
+def ask(serial: int, request: Request, *, alone: bool = False) -> Ask:
     """Make the message that asks for an answer."""
     return Ask(
         serial,
@@ -179,6 +189,7 @@ def ask(serial: int, request: Request) -> Ask:
         request.prefix,
         request.template,
         request.priority,
+        alone,
     )
 
 
@@ -202,8 +213,10 @@ def names_of(message: Ask) -> list[str]:
     return [part.clip for turn in users for part in turn.parts if isinstance(part, Heard)]
 
 
-def error_of(message: Failed) -> EngineError:
+def error_of(message: Failed) -> EngineError | Busy:
     """Give the error that a worker reported."""
+    if message.code == Busy.code:
+        return Busy(message.reason, retry_after=message.retry_after)
     return ERRORS.get(message.code, EngineError)(message.reason)
 
 

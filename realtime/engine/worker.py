@@ -22,7 +22,7 @@ from realtime.engine import checkpoint, wire
 from realtime.engine.answering import Answering, Brain
 from realtime.engine.api import Loading, ModelInfo
 from realtime.engine.scheduler import SchedulerConfig
-from realtime.errors import EngineError, ModelError
+from realtime.errors import ModelError
 
 INBOX = 64
 """Messages received and not yet acted on; beyond that the gateway's writes wait."""
@@ -93,7 +93,8 @@ def main(arguments: list[str] | None = None) -> None:
         gateway.send(wire.Unloadable(str(error)))
         sys.exit(2)
     gateway.send(wire.Ready(info))
-    answer(gateway, Answering(brain, SchedulerConfig(options.slots, options.queue), gateway.send))
+    config = SchedulerConfig(options.slots, options.queue, options.chunk, brain.cells)
+    answer(gateway, Answering(brain, config, gateway.send))
 
 
 def answer(gateway: Gateway, answering: Answering) -> None:
@@ -114,31 +115,18 @@ def awake(options: argparse.Namespace, gateway: Gateway) -> tuple[Brain, ModelIn
     checkpoint.locate(options.model)
     progress("libraries", 0.0)
     # Importing torch takes seconds; a wrong name was told before, and the gateway is heard.
-    from realtime.engine import model, prompt, runner
-    from realtime.engine.detokenise import Spelling
+    from realtime.engine import brain, model
 
     loaded = model.load(
         options.model,
         device=options.device,
         dtype=options.dtype,
+        attention=options.attention,
         threads=options.threads,
         progress=progress,
     )
-    prompts = prompt.Prompts(loaded.processor, loaded.info.context)
-    computer = runner.Runner(loaded)
     progress("warm-up", 0.98)
-    try:
-        computer.warm_up()
-    except EngineError as error:
-        raise ModelError(f"{options.model} is loaded but cannot answer: {error}") from error
-    brain = Brain(
-        prompts,
-        computer,
-        Spelling(loaded.processor.tokenizer.backend_tokenizer),
-        loaded.ends,
-        loaded.info.context,
-    )
-    return brain, loaded.info
+    return brain.build(loaded, slots=options.slots, chunk=options.chunk, kv_bytes=options.kv_bytes)
 
 
 def parse(arguments: list[str] | None) -> argparse.Namespace:
@@ -148,9 +136,12 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--model", required=True, help="folder or hub id")
     parser.add_argument("--device", default="auto")
     parser.add_argument("--dtype", default="auto")
+    parser.add_argument("--attention", default="sdpa")
     parser.add_argument("--threads", type=int)
     parser.add_argument("--slots", type=int, default=8)
     parser.add_argument("--queue", type=int, default=64)
+    parser.add_argument("--chunk", type=int, default=256)
+    parser.add_argument("--kv-bytes", type=int)
     return parser.parse_args(arguments)
 
 

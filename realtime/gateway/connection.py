@@ -15,6 +15,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Iterable
 from contextlib import aclosing
+from dataclasses import replace
 from typing import Protocol, assert_never, cast
 
 import structlog
@@ -27,10 +28,13 @@ from realtime.events import (
     AudioReceived,
     Cancel,
     CancelAsked,
+    Confirm,
     Emit,
+    Final,
     Generate,
     Input,
     Notice,
+    Partial,
     ResponseEnded,
     ResponseFailed,
     TextDelta,
@@ -93,6 +97,11 @@ class Connection:
         self.asked_after: float | None = None
         self.watching: asyncio.TimerHandle | None = None
         self.flushing: asyncio.TimerHandle | None = None
+        self.guess: str | None = None
+        self.due_at = 0.0
+        """When the answer that is due was asked for."""
+        self.first_at: float | None = None
+        """When the first piece of it was told."""
         self.left = False
         self.draining = False
         self.closing = (1000, "")
@@ -163,14 +172,26 @@ class Connection:
         for effect in effects:
             match effect:
                 case Emit(notice):
-                    self.tell(notice)
+                    self.tell(self.timed(notice))
                 case Generate(request):
                     answer = self.group.create_task(self.respond(request))
                     self.responses[request.id] = answer
+                    if request.priority == "low":
+                        self.guess = request.id
+                    else:
+                        self.due_at, self.first_at = self.clock(), None
+                case Confirm(response):
+                    self.guess = None
+                    self.due_at, self.first_at = self.clock(), None
+                    self.engine.confirm(response)
+                    self.metrics.guesses.labels("kept").inc()
                 case Cancel(response):
                     if (task := self.responses.pop(response, None)) is not None:
                         task.cancel()
-                    if heard:
+                    if response == self.guess:
+                        self.guess = None
+                        self.metrics.guesses.labels("lost").inc()
+                    elif heard:
                         self.metrics.barge_ins.inc()
                 case _:
                     assert_never(effect)
@@ -193,22 +214,29 @@ class Connection:
         finally:
             self.responses.pop(request.id, None)
 
+    def timed(self, notice: Notice) -> Notice:
+        """Note when the peer is told the first and the last of an answer, and tell it that too."""
+        match notice:
+            case Partial() if self.first_at is None:
+                self.first_at = self.clock()
+                self.metrics.first_token.observe(self.first_at - self.due_at)
+            case Final():
+                now = self.clock()
+                if notice.finish != "interrupted":
+                    self.metrics.total.observe(now - self.due_at)
+                first = (now if self.first_at is None else self.first_at) - self.due_at
+                taken = (("first_token", first * 1e3), ("total", (now - self.due_at) * 1e3))
+                return replace(notice, ms=(*taken, *notice.ms))
+        return notice
+
     async def relay(self, request: Request) -> None:
-        """Turn deltas into inputs, and measure; leaving closes the engine's iterator."""
-        began = self.clock()
-        first: float | None = None
+        """Turn deltas into inputs; leaving closes the engine's iterator."""
         stream = cast(AsyncGenerator[Delta, None], self.engine.generate(request))
         async with aclosing(stream) as deltas:
             async for delta in deltas:
-                if first is None and delta.text:
-                    first = self.clock() - began
-                    self.metrics.first_token.observe(first)
                 self.happen(TextDelta(request.id, delta.tokens, delta.text))
                 if delta.finish is not None:
-                    total = self.clock() - began
-                    self.metrics.total.observe(total)
-                    taken = (("first_token", (first or total) * 1e3), ("total", total * 1e3))
-                    self.happen(ResponseEnded(request.id, delta.finish, delta.usage, taken))
+                    self.happen(ResponseEnded(request.id, delta.finish, delta.usage))
                     return
                 # Pieces that are already there come without a pause; let the writer have its turn.
                 await asyncio.sleep(0)

@@ -9,8 +9,8 @@ import os
 import signal
 from dataclasses import dataclass
 
-from realtime.engine.answering import Brain
-from realtime.engine.api import Request, UserTurn
+from realtime.engine.answering import Brain, Said
+from realtime.engine.api import Logprob, Request, UserTurn
 from realtime.errors import ContextTooLong, EngineError
 
 END = 256
@@ -28,6 +28,9 @@ class Bytes:
 class FakePrompt:
     ids: tuple[int, ...]
     text: str
+
+    def cells(self) -> list[int]:
+        return list(self.ids)
 
 
 class FakePrompts:
@@ -52,33 +55,42 @@ class FakeRunner:
     def __init__(self) -> None:
         self.answers: dict[int, tuple[str, list[int]]] = {}
         self.steps: dict[int, int] = {}
+        self.widths: list[int] = []
+        """Answers in each step."""
 
-    def prefill(self, serial, prompt, sampling, prefix) -> int:
+    def begin(self, serial, prompt, sampling, prefix) -> None:
         order, _, text = prompt.text.rpartition("say ")
-        if order == "poison":
-            os.kill(os.getpid(), signal.SIGKILL)
         self.answers[serial] = order, [*text.encode(), END][len(prefix) :]
         self.steps[serial] = 0
-        return self.next(serial)
 
-    def decode(self, serials) -> list[int]:
-        return [self.next(serial) for serial in serials]
+    def move(self, moves) -> None:
+        pass
 
-    def next(self, serial: int) -> int:
-        order, rest = self.answers[serial]
-        self.steps[serial] += 1
-        word, _, number = order.strip().partition(" ")
-        if word == "die" and self.steps[serial] > int(number):
+    def run(self, parts) -> dict[int, Said]:
+        self.widths.append(len(parts))
+        for part in parts:
+            self.trouble(part.serial)
+        for part in parts:
+            self.steps[part.serial] += 1
+        return {part.serial: self.say(part.serial) for part in parts if part.last}
+
+    def say(self, serial: int) -> Said:
+        token = self.answers[serial][1].pop(0)
+        return Said(token, Logprob(token, -0.5))
+
+    def trouble(self, serial: int) -> None:
+        """Do what the prompt orders before it says anything."""
+        word, _, number = self.answers[serial][0].strip().partition(" ")
+        if word == "poison" or (word == "die" and self.steps[serial] >= int(number)):
             os.kill(os.getpid(), signal.SIGKILL)
-        if word == "break" and self.steps[serial] > 3:
+        if word == "break" and self.steps[serial] >= 3:
             raise ZeroDivisionError("a bug")
-        if word == "fail" and self.steps[serial] > 3:
+        if word == "fail" and self.steps[serial] >= 3:
             raise EngineError("out of memory: a fake's")
-        return rest.pop(0)
 
     def free(self, serial: int) -> None:
         self.answers.pop(serial, None)
 
 
 def fake_brain() -> Brain:
-    return Brain(FakePrompts(), FakeRunner(), Bytes(), frozenset({END}), CONTEXT)
+    return Brain(FakePrompts(), FakeRunner(), Bytes(), frozenset({END}), CONTEXT, 4 * CONTEXT)

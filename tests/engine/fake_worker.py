@@ -38,7 +38,7 @@ def main() -> None:
             gateway.send(wire.Progress(Loading(f"pid {os.getpid()}", 0.6)))
             signal.pause()
     gateway.send(wire.Ready(ModelInfo("fake", CONTEXT, 0, "none", "none")))
-    scheduler = SchedulerConfig(options.slots)
+    scheduler = SchedulerConfig(options.slots, cells=1 << 20)
     answer(
         gateway,
         Answering(fake_brain(), scheduler, gateway.send, clip_bytes=options.clip_bytes),

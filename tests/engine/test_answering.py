@@ -53,6 +53,8 @@ def test_an_answer_ends_with_its_usage_and_leaves_nothing():
     assert [d.text for d in loop.deltas(1)] == ["h", "", "é", "l", "l", "o", ""]
     assert [len(d.tokens) for d in loop.deltas(1)] == [1, 0, 2, 1, 1, 1, 0]
     assert loop.deltas(1)[-1] == Delta((), "", "stop", Usage(10, 0, 6))
+    # Whatever is held back for a whole character, each token brings its own.
+    assert all(tuple(lp.token for lp in d.logprobs) == d.tokens for d in loop.deltas(1))
     assert not loop.answering.writing
     assert not loop.answering.brain.runner.answers
 
@@ -62,23 +64,24 @@ def test_the_gateway_knows_which_answers_the_model_is_at():
     loop.ask(1, "say a")
     loop.ask(2, "say b")
     loop.run(1)
-    assert loop.told[0] == wire.Begun(1)
-    assert wire.Begun(2) not in loop.told
+    assert loop.told[0] == wire.Begun((1,))
+    assert not any(isinstance(m, wire.Begun) and 2 in m.serials for m in loop.told)
 
 
 def test_answers_take_turns():
     loop = Loop()
     loop.ask(1, "say aaaa")
     loop.ask(2, "say bbbb")
-    loop.run(8)
+    loop.run(4)
     assert len(loop.deltas(1)) == len(loop.deltas(2)) == 4
+    assert loop.answering.brain.runner.widths == [2] * 4
 
 
 def test_a_cancelled_answer_says_nothing_more():
     loop = Loop()
     loop.ask(1, "say abcdef")
     loop.ask(2, "say uvwxyz")
-    loop.run(6)
+    loop.run(3)
     said = loop.text(1)
     loop.receive(wire.Cancel(1))
     loop.receive(wire.Cancel(99))
@@ -157,6 +160,43 @@ def test_an_error_ends_its_answer_alone(text, code, reason):
     assert not loop.answering.writing
 
 
+def test_answers_go_on_when_one_of_their_batch_fails():
+    loop = Loop()
+    loop.ask(1, "say abcdefgh")
+    loop.ask(2, "fail say abcdefgh")
+    loop.ask(3, "say ijklmnop")
+    loop.run()
+    # The step that failed was run again, each answer on its own.
+    assert loop.answering.brain.runner.widths == [3, 3, 3, 3, 1, 1, 1, 2, 2, 2, 2, 2]
+    assert (loop.text(1), loop.text(3)) == ("abcdefgh", "ijklmnop")
+
+
+def test_a_further_request_of_a_conversation_tells_what_it_reused():
+    loop = Loop()
+    for serial, text in ((1, "say abc"), (2, "say abcd"), (3, "say abcd")):
+        loop.ask(serial, text)
+        loop.run()
+    assert [loop.deltas(n)[-1].usage.cached_tokens for n in (1, 2, 3)] == [0, 7, 7]
+
+
+def test_nothing_of_an_answer_that_failed_is_reused():
+    loop = Loop()
+    loop.ask(1, "break say abcdefgh")
+    loop.run()
+    loop.ask(2, "break say ab")
+    loop.run()
+    assert loop.deltas(2)[-1].usage.cached_tokens == 0
+
+
+def test_a_suspect_is_at_the_model_alone():
+    loop = Loop()
+    loop.ask(1, "say abc")
+    loop.receive(wire.ask(2, Request("r", "d", (UserTurn(("say de",)),)), alone=True))
+    loop.run()
+    assert loop.answering.brain.runner.widths[0] == 1
+    assert (loop.text(1), loop.text(2)) == ("abc", "de")
+
+
 def test_more_answers_than_may_wait_are_failed_as_busy():
     loop = Loop(slots=1, queue=1)
     for serial in (1, 2, 3):
@@ -171,6 +211,16 @@ def test_low_priority_waits():
     loop.ask(2, "say b")
     loop.run(1)
     assert (loop.text(1), loop.text(2)) == ("", "b")
+
+
+def test_what_is_confirmed_waits_no_longer_behind_normal_answers():
+    loop = Loop(slots=1)
+    loop.ask(1, "say a", priority="low")
+    loop.ask(2, "say b")
+    loop.receive(wire.Confirm(1))
+    loop.receive(wire.Confirm(99))
+    loop.run(1)
+    assert (loop.text(1), loop.text(2)) == ("a", "")
 
 
 def test_clips_are_named_after_they_were_sent():

@@ -81,6 +81,13 @@ async def test_scripted_errors_are_raised():
     assert engine.finished == ["r1"]
 
 
+async def test_confirmed_requests_are_remembered():
+    engine = FakeEngine()
+    engine.confirm("r1")
+    await engine.until(lambda e: e.confirmed)
+    assert engine.confirmed == ["r1"]
+
+
 def test_status_is_what_the_test_sets():
     engine = FakeEngine()
     engine.state = Loading("weights", 0.5)

@@ -188,6 +188,11 @@ def test_a_device_that_is_not_here_is_refused():
         choose_device("cuda:99")
 
 
+def test_an_attention_that_is_none_is_refused(checkpoint):
+    with pytest.raises(ModelError, match="the attention must be sdpa or eager, not 'flex'"):
+        load(str(checkpoint), attention="flex")
+
+
 def test_a_dtype_that_is_none_is_refused():
     with pytest.raises(ModelError, match="the dtype must be"):
         choose_dtype("int3", torch.device("cpu"))

@@ -2,16 +2,28 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 import tiny_model
 import torch
 
-from realtime.engine.api import AssistantTurn, Clip, Request, Sampling, SystemTurn, UserTurn
+from realtime.engine.answering import Said
+from realtime.engine.api import (
+    AssistantTurn,
+    Clip,
+    Logprob,
+    Request,
+    Sampling,
+    SystemTurn,
+    UserTurn,
+)
 from realtime.engine.model import load
 from realtime.engine.prompt import Prompts
 from realtime.engine.runner import Runner, explained
-from realtime.errors import EngineError
+from realtime.engine.scheduler import Part, Scheduler, SchedulerConfig
+from realtime.errors import EngineError, ModelError
 
 GREEDY = Sampling(temperature=0.0)
 CLIPS = [Clip(f"c{i}", tiny_model.speechlike(s, i)) for i, s in enumerate((0.1, 0.9, 1.37, 3.0))]
@@ -43,16 +55,59 @@ def build(model, turns):
     return Prompts(model.processor, model.info.context).build(Request("r", "c", tuple(turns)))
 
 
-def run(runner, prompt, sampling=GREEDY, prefix=(), count=30, ends=frozenset()):
+class Bed:
+    """A runner under its scheduler, and what each answer says."""
+
+    def __init__(self, model, *, gather=False, **config) -> None:
+        config = SchedulerConfig(**{"cells": 1 << 14} | config)
+        self.runner = Runner(model, cells=config.cells, gather=gather)
+        self.scheduler = Scheduler(config)
+        self.ends = model.ends
+        self.said: dict[int, list[int]] = {}
+        self.limits: dict[int, int] = {}
+        self.widths: list[int] = []
+        self.logprobs: list[Logprob | None] = []
+
+    def ask(self, serial, prompt, sampling=GREEDY, prefix=(), count=30, conversation=None, **more):
+        cells = [*prompt.cells(), *prefix]
+        self.scheduler.add(serial, cells, conversation=conversation or f"c{serial}", **more)
+        self.runner.begin(serial, prompt, sampling, tuple(prefix))
+        self.said[serial] = list(prefix)
+        self.limits[serial] = count
+
+    def step(self) -> bool:
+        made = self.scheduler.next()
+        if made is None:
+            return False
+        self.runner.move(made.moves)
+        said = self.runner.run(made.parts)
+        self.widths.append(len(made.parts))
+        ended = set()
+        tokens = {}
+        for serial, news in said.items():
+            assert isinstance(news, Said), news
+            token = tokens[serial] = news.token
+            self.logprobs.append(news.logprob)
+            if token not in self.ends:
+                self.said[serial].append(token)
+            if token in self.ends or len(self.said[serial]) == self.limits[serial]:
+                ended.add(serial)
+        self.scheduler.done(made.parts, tokens, frozenset(ended))
+        for serial in ended:
+            self.runner.free(serial)
+        return True
+
+    def finish(self) -> dict[int, list[int]]:
+        while self.step():
+            pass
+        return self.said
+
+
+def run(model, prompt, sampling=GREEDY, prefix=(), count=30, **config):
     """Generate so many tokens in all, or up to an end token, which is left out."""
-    tokens = list(prefix)
-    token = runner.prefill(1, prompt, sampling, tuple(prefix))
-    while token not in ends and len(tokens) < count:
-        tokens.append(token)
-        if len(tokens) < count:
-            (token,) = runner.decode((1,))
-    runner.free(1)
-    return tokens
+    bed = Bed(model, **config)
+    bed.ask(1, prompt, sampling, prefix, count)
+    return bed.finish()[1]
 
 
 def stock(model, prompt, count=30, **options):
@@ -78,15 +133,22 @@ def stock(model, prompt, count=30, **options):
 @pytest.mark.parametrize("name", CONVERSATIONS)
 def test_tokens_are_those_of_generate(model, name):
     prompt = build(model, CONVERSATIONS[name])
-    assert run(Runner(model), prompt, ends=model.ends) == stock(model, prompt)
+    assert run(model, prompt) == stock(model, prompt)
+
+
+def test_prompts_read_in_small_pieces_give_the_same_tokens(model):
+    prompt = build(model, CONVERSATIONS["analysis"])
+    expected = stock(model, prompt)
+    for chunk in (1, 7, 40):
+        assert run(model, prompt, chunk=chunk) == expected
 
 
 def test_a_repetition_penalty_covers_prompt_and_answer_as_in_generate(model):
     prompt = build(model, CONVERSATIONS["analysis"])
     sampling = Sampling(temperature=0.0, repetition_penalty=1.4)
-    got = run(Runner(model), prompt, sampling, ends=model.ends)
+    got = run(model, prompt, sampling)
     assert got == stock(model, prompt, repetition_penalty=1.4)
-    assert got != run(Runner(model), prompt, ends=model.ends)
+    assert got != run(model, prompt)
 
 
 @pytest.mark.parametrize(
@@ -96,64 +158,179 @@ def test_a_repetition_penalty_covers_prompt_and_answer_as_in_generate(model):
 )
 def test_an_answer_resumed_anywhere_goes_on_as_it_would_have(model, sampling):
     prompt = build(model, CONVERSATIONS["two turns"])
-    runner = Runner(model)
-    whole = run(runner, prompt, sampling, count=24)
-    assert len(whole) == 24
+    whole = run(model, prompt, sampling, count=24)
     for cut in (1, 2, 7, 23):
-        assert run(runner, prompt, sampling, whole[:cut], count=24) == whole
+        if cut < len(whole):
+            assert run(model, prompt, sampling, whole[:cut], count=24) == whole
 
 
-def test_answers_side_by_side_do_not_mix(model):
-    runner = Runner(model)
+@pytest.mark.parametrize("gather", [False, True])
+def test_answers_that_arrive_and_end_at_different_times_are_those_of_generate(model, gather):
+    random = np.random.default_rng(3)
+    bed = Bed(model, gather=gather, slots=5, chunk=48)
+    expected = {}
+    for serial in range(14):
+        clip = Clip(f"m{serial}", tiny_model.speechlike(random.uniform(0.3, 4), serial))
+        text = ("", "What is this?", "hello " * 9)[serial % 3]
+        prompt = build(model, (UserTurn((clip, text) if text else (clip,)),))
+        count = int(random.integers(1, 30))
+        bed.ask(serial, prompt, count=count)
+        expected[serial] = stock(model, prompt, count)
+        for _ in range(random.integers(0, 5)):
+            bed.step()
+    assert bed.finish() == expected
+    assert max(bed.widths) == 5
+
+
+def test_a_conversation_with_barge_in_and_dropped_guesses_is_that_of_generate(model):
+    """Every turn is computed from what the ones before it left, and held against none of it."""
+    bed = Bed(model, slots=3, chunk=32)
+    turns: list = [SystemTurn("Be brief.")]
+    for turn in range(4):
+        clip = Clip(f"t{turn}", tiny_model.speechlike(0.7 + 0.3 * turn, turn))
+        guess = Clip(f"g{turn}", clip.pcm[:8000])
+        bed.ask(3 * turn, build(model, (*turns, UserTurn((guess,)))), conversation="c", low=True)
+        for _ in range(turn):
+            bed.step()
+        bed.scheduler.cancel(3 * turn)
+        bed.runner.free(3 * turn)
+
+        turns.append(UserTurn((clip, "Go on.")))
+        prompt = build(model, turns)
+        expected = stock(model, prompt, 12)
+        # Somebody else talks all the time.
+        other = build(model, (UserTurn((guess, "And this?")),))
+        bed.ask(3 * turn + 1, other, count=9)
+        bed.ask(3 * turn + 2, prompt, count=12, conversation="c")
+        bed.step()
+        cached = bed.scheduler.cached(3 * turn + 2)
+        bed.finish()
+        assert bed.said[3 * turn + 2] == expected
+        assert bed.said[3 * turn + 1] == stock(model, other, 9)
+        shared = len(build(model, turns[:-1]).ids) if turn else 0
+        assert cached >= shared - 4
+        delivered = expected[: max(1, len(expected) // 2)]
+        turns.append(AssistantTurn(tuple(delivered)))
+
+
+def test_answers_that_make_room_for_others_go_on_as_they_would_have(model):
     prompts = [build(model, turns) for turns in CONVERSATIONS.values()]
-    alone = [run(runner, prompt, count=12) for prompt in prompts]
-    together = [[runner.prefill(i, prompt, GREEDY, ())] for i, prompt in enumerate(prompts)]
-    for _ in range(11):
-        for i, token in enumerate(runner.decode(tuple(range(len(prompts))))):
-            together[i].append(token)
-    assert together == alone
+    cells = (max(len(p.ids) for p in prompts) + 64) // 8 * 8
+    bed = Bed(model, slots=3, chunk=16, cells=cells, block=8)
+    for serial, prompt in enumerate(prompts):
+        bed.ask(serial, prompt, count=20, low=serial % 2 == 0)
+        bed.step()
+        bed.step()
+    expected = {serial: stock(model, prompt, 20) for serial, prompt in enumerate(prompts)}
+    assert bed.finish() == expected
+
+
+def test_eager_attention_gives_the_same_tokens(tmp_path):
+    folder = str(tiny_model.save(tmp_path, MODELS["gqa"]))
+    fused, eager = load(folder), load(folder, attention="eager")
+    prompt = build(fused, CONVERSATIONS["two turns"])
+    assert Runner(eager, cells=64).eager
+    assert run(eager, prompt, chunk=20) == run(fused, prompt) == stock(eager, prompt)
+
+
+def test_in_bfloat16_scores_stay_near_those_of_a_plain_pass(endless):
+    half = load(str(endless), dtype="bfloat16")
+    prompt = build(half, CONVERSATIONS["two turns"])
+    spoken = stock(half, prompt, 20)
+    whole = build(
+        half, (*CONVERSATIONS["two turns"], AssistantTurn(tuple(spoken)), UserTurn(("x",)))
+    )
+    runner = Runner(half, cells=1024)
+    runner.begin(1, whole, GREEDY, ())
+    runner.begin(2, whole, GREEDY, ())
+    size = len(whole.ids)
+    with torch.inference_mode():
+        embeds = runner._embed((Part(1, 0, size, 0, False),))[None]
+        expected = half.model.model.language_model(inputs_embeds=embeds).last_hidden_state[0]
+        full = half.model.lm_head(expected).float()
+        # In pieces, beside another answer, at other cells, as it would be said.
+        got = []
+        cuts = [0, 30, 31, 77, *range(78, size), size]
+        for start, stop in pairwise(cuts):
+            parts = (Part(2, start, stop, 640, False), Part(1, start, stop, 64, False))
+            got.append(runner._forward(parts)[: stop - start])
+        scores = half.model.lm_head(torch.cat(got)).float()
+    # The same numbers in another order of additions, rounded to 8 bits.
+    error = (scores - full).abs().max() / full.std()
+    assert error < 0.15, error
+
+
+def test_the_model_can_be_used_otherwise_at_the_same_time(loaded):
+    before = loaded.model.config.text_config._attn_implementation
+    run(loaded, build(loaded, CONVERSATIONS["text only"]), count=3)
+    assert loaded.model.config.text_config._attn_implementation == before == "sdpa"
 
 
 def test_seeds_differ_and_repeat(loaded):
     prompt = build(loaded, CONVERSATIONS["text only"])
-    runner = Runner(loaded)
 
     def drawn(seed):
-        return run(runner, prompt, Sampling(temperature=2.0, top_k=0, seed=seed), count=12)
+        return run(loaded, prompt, Sampling(temperature=2.0, top_k=0, seed=seed), count=12)
 
     assert drawn(1) == drawn(1) != drawn(2)
 
 
-def test_audio_is_encoded_once_and_forgotten_beyond_the_budget(loaded):
-    clips = [Clip(f"b{i}", tiny_model.speechlike(1.0, i)) for i in range(3)]
-    runner = Runner(loaded)
-    first = runner.embed(clips)
-    assert all(a is b for a, b in zip(runner.embed(clips), first, strict=True))
+def test_answers_are_drawn_the_same_alone_and_together(loaded):
+    prompt = build(loaded, CONVERSATIONS["voice chat"])
+    samplings = [
+        GREEDY,
+        Sampling(temperature=1.0, top_k=5, seed=1),
+        Sampling(temperature=2.0, top_k=0, top_p=0.9, seed=2),
+        Sampling(temperature=0.7, top_k=20, repetition_penalty=1.3, seed=3),
+    ]
+    bed = Bed(loaded)
+    for serial, sampling in enumerate(samplings):
+        bed.ask(serial, prompt, sampling, count=15)
+    alone = {i: run(loaded, prompt, sampling, count=15) for i, sampling in enumerate(samplings)}
+    assert bed.finish() == alone
 
-    size = first[0].numel() * first[0].element_size()
-    small = Runner(loaded, embedding_bytes=2 * size)
-    assert len(small.embed(clips)) == 3
-    assert list(small.embedded) == ["b1", "b2"]
-    small.embed(clips[1:2])
-    small.embed(clips[:1])
-    assert list(small.embedded) == ["b1", "b0"]
 
-
-def test_a_freed_answer_holds_nothing(loaded):
-    runner = Runner(loaded)
-    runner.prefill(7, build(loaded, CONVERSATIONS["text only"]), GREEDY, ())
-    runner.free(7)
-    runner.free(7)
-    assert not runner.sequences
+def test_logprobs_are_those_of_the_scores_of_generate(loaded):
+    prompt = build(loaded, CONVERSATIONS["text only"])
+    bed = Bed(loaded)
+    bed.ask(1, prompt, Sampling(temperature=0.0, logprobs=3), count=4)
+    (tokens,) = bed.finish().values()
+    with torch.inference_mode():
+        made = loaded.model.generate(
+            input_ids=torch.tensor([prompt.ids]),
+            do_sample=False,
+            max_new_tokens=4,
+            output_logits=True,
+            return_dict_in_generate=True,
+        )
+    for token, got, logits in zip(tokens, bed.logprobs, made.logits, strict=False):
+        expected = logits[0].log_softmax(-1)
+        assert got.token == token == got.top[0][0]
+        assert got.logprob == pytest.approx(float(expected[token]), abs=1e-4)
+        assert [p for _, p in got.top] == pytest.approx(expected.topk(3).values.tolist(), abs=1e-4)
 
 
 def test_warming_up_leaves_nothing_behind_and_changes_no_answer(loaded):
     prompt = build(loaded, CONVERSATIONS["voice chat"])
-    cold, warm = Runner(loaded), Runner(loaded)
-    warm.warm_up()
-    assert not warm.sequences
-    assert not warm.embedded
-    assert run(warm, prompt) == run(cold, prompt)
+    bed = Bed(loaded)
+    bed.runner.warm_up()
+    assert not bed.runner.answers
+    assert not bed.runner.embeddings.kept
+    bed.ask(1, prompt)
+    assert bed.finish()[1] == run(loaded, prompt)
+
+
+def test_what_is_not_finite_fails_its_answer_alone(loaded):
+    bed = Bed(loaded)
+    for serial in (1, 2):
+        bed.ask(serial, build(loaded, CONVERSATIONS["text only"]))
+    bed.step()
+    extent = bed.scheduler.running[2].extent
+    bed.runner.kv.arenas[0].values[:, extent.start] = float("nan")
+    parts = bed.scheduler.next().parts
+    said = bed.runner.run(parts)
+    assert isinstance(said[1], Said)
+    assert isinstance(said[2], EngineError)
 
 
 def test_a_model_that_computes_nonsense_fails_the_answer(tmp_path):
@@ -161,7 +338,14 @@ def test_a_model_that_computes_nonsense_fails_the_answer(tmp_path):
     with torch.no_grad():
         broken.model.lm_head.weight[3] = float("nan")
     with pytest.raises(EngineError, match="not finite"):
-        Runner(broken).warm_up()
+        Runner(broken, cells=64).warm_up()
+
+
+def test_a_model_that_does_not_see_everything_is_refused(loaded, monkeypatch):
+    text = loaded.model.config.text_config
+    monkeypatch.setattr(text, "layer_types", ["full_attention", "sliding_attention"])
+    with pytest.raises(ModelError, match="sliding"):
+        Runner(loaded, cells=64)
 
 
 @pytest.mark.parametrize(

@@ -14,8 +14,7 @@ from transformers import (
 )
 
 from realtime.engine.api import Sampling
-from realtime.engine.sampling import Choice, choose, decide, penalise, survivors, uniform
-from realtime.errors import EngineError
+from realtime.engine.sampling import Choice, Draw, choose, decide, penalise, survivors, uniform
 
 VOCABULARY = 2000
 DEFAULT = Choice(temperature=0.7, top_k=20, top_p=0.5, repetition_penalty=1.1, seed=0)
@@ -44,12 +43,20 @@ def stock(logits, ids, choice: Choice):
     return result[0].softmax(-1)
 
 
-def own(logits, ids, choice: Choice):
+def seen_of(ids):
     seen = torch.zeros(VOCABULARY, dtype=torch.bool)
     seen[ids] = True
-    penalised = penalise(logits.float(), seen, choice.repetition_penalty)
-    left, tokens = survivors(penalised / choice.temperature, choice)
-    return torch.zeros(VOCABULARY).scatter(0, tokens, left.softmax(-1))
+    return seen
+
+
+def own(rows, choices):
+    """The distributions [B, V] that ours are drawn from."""
+    logits = torch.stack([logits for logits, _ in rows]).float()
+    draws = [Draw(c, 0, seen_of(ids)) for (_, ids), c in zip(rows, choices, strict=True)]
+    scores = penalise(logits, draws)
+    scores = scores / torch.tensor([choice.temperature for choice in choices])[:, None]
+    left, tokens = survivors(scores, choices)
+    return torch.zeros(logits.shape).scatter(1, tokens, left.softmax(-1))
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
@@ -58,14 +65,23 @@ def own(logits, ids, choice: Choice):
 @pytest.mark.parametrize(("penalty", "temperature"), [(1.0, 1.0), (1.1, 0.7), (0.8, 3.0)])
 def test_the_distribution_is_that_of_transformers(dtype, top_p, top_k, penalty, temperature):
     choice = Choice(temperature, top_k, top_p, penalty, seed=0)
-    for seed in range(5):
-        logits, ids = scores(seed, dtype)
-        expected, got = stock(logits, ids, choice), own(logits, ids, choice)
+    # Beside others with other parameters, which must not matter.
+    choices = [choice, DEFAULT, choice, Choice(1.3, 0, 0.8, 1.0, 0), choice]
+    rows = [scores(seed, dtype) for seed in range(5)]
+    for row, chosen, got in zip(rows, choices, own(rows, choices), strict=True):
+        expected = stock(*row, chosen)
         if dtype == torch.bfloat16:
             # Many scores are equal; which of them top-p cuts is left to an unstable sort there.
             expected, got = expected.sort().values, got.sort().values
         assert torch.equal(expected > 0, got > 0)
         torch.testing.assert_close(got, expected, atol=1e-6, rtol=1e-5)
+
+
+def test_many_ties_with_the_last_of_top_k_all_stay():
+    logits = torch.zeros(1, VOCABULARY)
+    logits[0, :3] = 1.0
+    left, _ = survivors(logits, [Choice(1.0, 5, 1.0, 1.0, 0)])
+    assert int(torch.isfinite(left).sum()) == VOCABULARY
 
 
 @pytest.mark.parametrize("penalty", [1.0, 1.3])
@@ -75,16 +91,17 @@ def test_greedy_takes_the_likeliest_after_the_penalty(penalty):
     seen[ids] = True
     seen[logits.argmax()] = True
     expected = RepetitionPenaltyLogitsProcessor(penalty)(seen.nonzero().T, logits[None]).argmax()
-    assert choose(logits, seen, Choice(0.0, 20, 0.5, penalty, 0), position=0) == int(expected)
+    draw = Draw(Choice(0.0, 20, 0.5, penalty, 0), 0, seen)
+    assert choose(logits[None], [draw]) == [int(expected)]
 
 
 def test_sampled_tokens_follow_the_distribution():
     logits, ids = scores(3)
     choice = Choice(2.0, 8, 1.0, 1.0, seed=11)
-    seen = torch.zeros(VOCABULARY, dtype=torch.bool)
     expected = stock(logits, ids, choice)
     count = 4000
-    drawn = Counter(choose(logits, seen, choice, position) for position in range(count))
+    draws = [Draw(choice, position) for position in range(count)]
+    drawn = Counter(choose(logits.expand(count, -1), draws))
     assert set(drawn) <= set(expected.nonzero()[:, 0].tolist())
     for token, times in drawn.items():
         p = float(expected[token])
@@ -108,8 +125,11 @@ def test_what_is_left_open_is_as_the_checkpoint_says():
 
 
 @pytest.mark.parametrize("bad", [float("nan"), float("inf")])
-def test_scores_that_are_not_finite_fail_the_answer(bad):
-    logits, _ = scores(0)
-    logits[5] = bad
-    with pytest.raises(EngineError, match="not finite"):
-        choose(logits, torch.zeros(VOCABULARY, dtype=torch.bool), DEFAULT, 0)
+def test_scores_that_are_not_finite_fail_their_row_alone(bad):
+    logits = torch.stack([scores(0)[0]] * 4)
+    logits[1:3, 5] = bad
+    greedy = Choice(0.0, 0, 1.0, 1.0, 0)
+    good, *failed, other = choose(logits, [Draw(c, 0) for c in (greedy, greedy, DEFAULT, DEFAULT)])
+    assert failed == [None, None]
+    assert good == int(logits[0].argmax())
+    assert other is not None

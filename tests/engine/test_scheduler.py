@@ -1,86 +1,133 @@
-"""Order, fairness and bounds of the scheduler, also under random orders of events."""
+"""Order, fairness, reuse and bounds of the scheduler, also under random orders of events."""
 
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from realtime.engine.scheduler import Decode, Prefill, Scheduler, SchedulerConfig, Step
+from realtime.engine.scheduler import Part, Scheduler, SchedulerConfig, Step, common
 from realtime.errors import Busy
 
-EVENTS = ("add", "low", "cancel", "step", "end")
+
+def step(scheduler: Scheduler, end=()) -> Step:
+    """Run a step; every token said is a new one, and these answers end."""
+    made = scheduler.next()
+    assert made is not None
+    said = {part.serial: 1_000_000 for part in made.parts if part.last}
+    scheduler.done(made.parts, said, frozenset(end) & set(said))
+    return made
 
 
-def serials(step: Step) -> set[int]:
-    return {step.serial} if isinstance(step, Prefill) else set(step.serials)
+def run(scheduler: Scheduler, steps: int) -> list[dict[int, int]]:
+    """Run so many steps; give how many positions each answer got in each."""
+    return [sizes(step(scheduler)) for _ in range(steps)]
 
 
-def run(scheduler: Scheduler, steps: int) -> list[Step]:
-    """Run so many steps, none of which ends an answer."""
-    ran = []
-    for _ in range(steps):
-        step = scheduler.next()
-        assert step is not None
-        scheduler.done(step)
-        ran.append(step)
-    return ran
+def sizes(made: Step) -> dict[int, int]:
+    return {part.serial: part.stop - part.start for part in made.parts}
 
 
-def filled(*serials: int, slots: int = 8, queue: int = 64) -> Scheduler:
-    scheduler = Scheduler(SchedulerConfig(slots, queue))
+def filled(*serials: int, prompt: int = 5, **config) -> Scheduler:
+    scheduler = Scheduler(SchedulerConfig(**{"slots": 8, "block": 4, "cells": 4000} | config))
     for serial in serials:
-        scheduler.add(serial, low=False)
+        scheduler.add(serial, prompt_of(serial, prompt), conversation=f"c{serial}")
     return scheduler
+
+
+def prompt_of(serial: int, size: int) -> list[int]:
+    return [1000 * serial + i for i in range(size)]
 
 
 def test_nothing_to_do():
     assert filled().next() is None
 
 
-def test_two_answers_talk_at_once():
-    ran = run(filled(1, 2), 6)
-    assert ran == [Prefill(1), Prefill(2), Decode((1,)), Decode((2,)), Decode((1,)), Decode((2,))]
+def test_prompts_that_wait_together_are_read_together_and_all_talk_at_once():
+    assert run(filled(1, 2), 3) == [{1: 5, 2: 5}, {1: 1, 2: 1}, {1: 1, 2: 1}]
 
 
-def test_everyone_who_talks_gets_a_step_between_two_prefills():
+def test_a_step_names_positions_and_cells():
     scheduler = filled(1, 2)
-    run(scheduler, 2)
-    scheduler.add(3, low=False)
-    scheduler.add(4, low=False)
-    ran = run(scheduler, 6)
-    between = ran[ran.index(Prefill(3)) + 1 : ran.index(Prefill(4))]
-    assert {step.serials for step in between} == {(1,), (2,)}
+    parts = step(scheduler).parts
+    assert parts == (Part(1, 0, 5, 0, True), Part(2, 0, 5, 8, True))
+    assert step(scheduler).parts == (Part(1, 5, 6, 0, True), Part(2, 5, 6, 8, True))
+
+
+def test_a_long_prompt_is_read_in_pieces_beside_those_who_talk():
+    scheduler = filled(1, chunk=10)
+    step(scheduler)
+    scheduler.add(2, prompt_of(2, 25), conversation="c2")
+    assert run(scheduler, 4) == [{1: 1, 2: 10}, {1: 1, 2: 10}, {1: 1, 2: 5}, {1: 1, 2: 1}]
+
+
+def test_short_prompts_do_not_wait_for_a_long_one_nor_it_for_them():
+    scheduler = filled(chunk=8)
+    scheduler.add(1, prompt_of(1, 24), conversation="c1")
+    for serial in (2, 3):
+        scheduler.add(serial, prompt_of(serial, 4), conversation=f"c{serial}")
+    assert run(scheduler, 3) == [{2: 4, 3: 2, 1: 2}, {2: 1, 3: 2, 1: 6}, {2: 1, 3: 1, 1: 8}]
 
 
 def test_normal_before_low_then_in_order_of_arrival():
-    scheduler = filled(slots=4)
+    scheduler = filled(slots=1)
     for serial, low in ((1, True), (2, False), (3, True), (4, False)):
-        scheduler.add(serial, low=low)
-    prefills = [step.serial for step in run(scheduler, 12) if isinstance(step, Prefill)]
-    assert prefills == [2, 4, 1, 3]
+        scheduler.add(serial, [serial], low=low)
+    order = []
+    while made := scheduler.next():
+        order += [part.serial for part in made.parts]
+        scheduler.done(made.parts, {}, frozenset(order))
+    assert order == [2, 4, 1, 3]
+
+
+def test_an_answer_of_low_priority_yields_its_slot_and_goes_on_where_it_was():
+    scheduler = filled(slots=1)
+    scheduler.add(1, prompt_of(1, 5), conversation="a", low=True)
+    run(scheduler, 3)
+    scheduler.add(2, prompt_of(2, 5), conversation="b")
+    assert run(scheduler, 2) == [{2: 5}, {2: 1}]
+    step(scheduler, end=[2])
+    assert step(scheduler).parts == (Part(1, 7, 8, 0, True),)
+
+
+def test_what_is_confirmed_yields_no_more():
+    scheduler = filled(slots=1)
+    scheduler.add(1, prompt_of(1, 5), low=True)
+    run(scheduler, 2)
+    scheduler.confirm(1)
+    scheduler.confirm(99)
+    scheduler.add(2, prompt_of(2, 5))
+    assert run(scheduler, 2) == [{1: 1}, {1: 1}]
+
+
+def test_what_is_confirmed_overtakes_those_of_low_priority():
+    scheduler = filled(slots=1)
+    for serial in (1, 2):
+        scheduler.add(serial, [serial], low=True)
+    scheduler.confirm(2)
+    assert sizes(step(scheduler)) == {2: 1}
 
 
 def test_an_answer_waits_for_a_slot():
     scheduler = filled(1, 2, slots=1)
-    assert run(scheduler, 3) == [Prefill(1), Decode((1,)), Decode((1,))]
-    scheduler.done(Decode((1,)), frozenset({1}))
-    assert scheduler.next() == Prefill(2)
+    assert run(scheduler, 2) == [{1: 5}, {1: 1}]
+    step(scheduler, end=[1])
+    assert sizes(step(scheduler)) == {2: 5}
 
 
 def test_an_answer_may_end_with_its_first_token():
     scheduler = filled(1)
-    scheduler.done(Prefill(1), frozenset({1}))
+    step(scheduler, end=[1])
     assert scheduler.next() is None
 
 
-def test_a_full_queue_is_busy_and_tells_when_to_come_again():
+def test_more_answers_than_may_wait_are_busy_and_told_when_to_come_again():
     scheduler = filled(1, 2, 3, slots=1, queue=2)
     with pytest.raises(Busy) as caught:
-        scheduler.add(4, low=False)
+        scheduler.add(4, [4])
     assert caught.value.retry_after > 0
     scheduler.cancel(3)
-    scheduler.add(4, low=False)
+    scheduler.add(4, [4])
 
 
 @pytest.mark.parametrize("steps", [0, 1, 2])
@@ -89,57 +136,247 @@ def test_a_cancelled_answer_is_in_no_later_step(steps):
     run(scheduler, steps)
     scheduler.cancel(1)
     scheduler.cancel(99)
-    assert all(
-        1 not in getattr(s, "serials", (getattr(s, "serial", 0),)) for s in run(scheduler, 4)
-    )
+    assert all(1 not in got for got in run(scheduler, 4))
 
 
-def test_a_scheduler_without_slots_is_refused():
-    with pytest.raises(ValueError, match="slots"):
-        SchedulerConfig(slots=0)
+def test_an_answer_that_must_run_alone_does_and_does_not_stall_the_others():
+    scheduler = filled(1, chunk=10)
+    step(scheduler)
+    scheduler.add(2, prompt_of(2, 15), conversation="c2", alone=True)
+    scheduler.add(3, prompt_of(3, 5), conversation="c3")
+    assert run(scheduler, 4) == [{2: 10}, {1: 1, 3: 5}, {2: 5}, {1: 1, 2: 1, 3: 1}]
 
 
-@given(
-    st.lists(
-        st.tuples(st.sampled_from(["add", "low", "cancel", "step", "end"]), st.integers(0, 9))
-    ),
-    st.integers(1, 3),
-    st.integers(0, 4),
+# Reuse -------------------------------------------------------------------------------------------
+
+
+def test_a_further_turn_computes_only_what_is_new():
+    scheduler = filled(1)
+    run(scheduler, 3)
+    step(scheduler, end=[1])
+    # Its last token was said and has no keys and values yet.
+    scheduler.add(2, [*prompt_of(1, 5), *[1_000_000] * 4, 7, 8], conversation="c1")
+    assert sizes(step(scheduler)) == {2: 3}
+    assert scheduler.cached(2) == 8
+
+
+def test_after_a_barge_in_only_what_was_delivered_is_reused():
+    scheduler = filled(1)
+    run(scheduler, 5)
+    scheduler.cancel(1)
+    scheduler.add(2, [*prompt_of(1, 5), 1_000_000, 1_000_000, 7, 8], conversation="c1")
+    assert sizes(step(scheduler)) == {2: 2}
+
+
+def test_a_dropped_guess_leaves_what_was_before_the_utterance():
+    scheduler = filled()
+    history = [1, 2, 3]
+    scheduler.add(1, [*history, *(("short", i) for i in range(4)), 9], conversation="c", low=True)
+    run(scheduler, 2)
+    scheduler.cancel(1)
+    scheduler.add(2, [*history, *(("long", i) for i in range(6)), 9], conversation="c")
+    assert step(scheduler).parts == (Part(2, 3, 10, 0, True),)
+
+
+def test_a_request_that_is_asked_again_computes_one_position():
+    scheduler = filled(1)
+    run(scheduler, 3)
+    scheduler.cancel(1)
+    scheduler.add(2, [*prompt_of(1, 5), 1_000_000, 1_000_000], conversation="c1")
+    assert step(scheduler).parts == (Part(2, 6, 7, 0, True),)
+
+
+def test_side_work_takes_a_copy_of_what_its_conversation_is_at():
+    scheduler = filled(1)
+    run(scheduler, 2)
+    scheduler.add(2, [*prompt_of(1, 5), 99, 98], conversation="c1", low=True)
+    made = step(scheduler)
+    (move,) = made.moves
+    assert (move.source, move.count) == (0, 5)
+    assert made.parts == (Part(1, 6, 7, 0, True), Part(2, 5, 7, move.target, True))
+
+
+def test_of_two_answers_of_a_conversation_the_longer_is_kept():
+    scheduler = filled(1)
+    scheduler.add(2, [4, 5], conversation="c1")
+    run(scheduler, 2)
+    scheduler.cancel(1)
+    scheduler.cancel(2)
+    assert [len(kept.cells) for kept in scheduler.idle.values()] == [6]
+    assert scheduler.arena.free == 4000 - 8
+
+
+def test_the_conversation_that_was_idle_for_longest_is_given_up_first():
+    scheduler = filled(1, 2, 3, cells=24)
+    step(scheduler, end=[2])
+    step(scheduler, end=[1])
+    step(scheduler, end=[3])
+    scheduler.add(4, prompt_of(4, 5), conversation="c4")
+    step(scheduler)
+    assert list(scheduler.idle) == ["c1", "c3"]
+
+
+def test_an_answer_of_low_priority_gives_up_its_cells_for_a_normal_one():
+    scheduler = filled(cells=16)
+    scheduler.add(1, prompt_of(1, 11), conversation="a", low=True)
+    step(scheduler)
+    scheduler.add(2, prompt_of(2, 11), conversation="b")
+    assert sizes(step(scheduler)) == {2: 11}
+    step(scheduler, end=[2])
+    assert sizes(step(scheduler)) == {1: 12}
+
+
+def test_when_cells_run_out_the_latest_waits_and_goes_on_later():
+    scheduler = filled(1, 2, prompt=7, cells=16)
+    assert run(scheduler, 2) == [{1: 7, 2: 7}, {1: 1, 2: 1}]
+    assert run(scheduler, 2) == [{1: 1}, {1: 1}]
+    step(scheduler, end=[1])
+    assert sizes(step(scheduler)) == {2: 9}
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"slots": 0}, {"queue": -1}, {"chunk": 0}, {"block": 0}, {"cells": 3, "block": 4}]
 )
-def test_any_order_of_events_keeps_the_bounds_and_starves_nobody(events, slots, queue):
-    scheduler = Scheduler(SchedulerConfig(slots, queue))
-    live: set[int] = set()
-    serial = 0
-    for event, which in events:
-        match event:
-            case "add" | "low":
-                serial += 1
-                try:
-                    scheduler.add(serial, low=event == "low")
-                    live.add(serial)
-                except Busy:
-                    assert len(live) >= slots + queue
-            case "cancel" if live:
-                gone = sorted(live)[which % len(live)]
-                scheduler.cancel(gone)
-                live.discard(gone)
-            case _:
-                step = scheduler.next()
-                assert (step is None) == (not live)
-                if step is not None:
-                    names = serials(step)
-                    assert names <= live
-                    ended = frozenset(names) if event == "end" else frozenset()
-                    scheduler.done(step, ended)
-                    live -= ended
-        assert len(scheduler.running) <= slots
-        assert len(live) <= slots + queue
+def test_a_scheduler_that_can_run_nothing_is_refused(wrong):
+    with pytest.raises(ValueError, match=r"at least"):
+        SchedulerConfig(**wrong)
 
-    seen: set[int] = set()
-    while live - seen:
-        step = scheduler.next()
-        names = serials(step)
-        ended = frozenset(names) if isinstance(step, Decode) else frozenset()
-        scheduler.done(step, ended)
-        live -= ended
-        seen |= names
+
+@given(st.lists(st.integers(0, 1), max_size=600), st.integers(0, 600))
+def test_what_two_rows_have_in_common(row, cut):
+    other = [*row[:cut], 2]
+    assert common(row, other) == min(cut, len(row))
+    assert common(row, row) == len(row)
+
+
+# Any order of events -----------------------------------------------------------------------------
+
+
+class World:
+    """A scheduler with cells that hold what is computed into them, and answers that say tokens."""
+
+    def __init__(self, **config) -> None:
+        self.scheduler = Scheduler(SchedulerConfig(**config))
+        self.config = self.scheduler.config
+        self.memory: list[object] = [None] * self.config.cells
+        self.live: dict[int, list[object]] = {}
+        self.alone: set[int] = set()
+        self.history: dict[str, list[object]] = {}
+        self.serial = 0
+        self.most = self.scheduler.arena.cells
+
+    def ask(self, conversation: str, keep: int, new: int, low: bool, alone: bool) -> None:
+        """Ask for an answer that shares so much with what its conversation held last."""
+        self.serial += 1
+        history = self.history.get(conversation, [])[:keep]
+        cells = [*history, *((f"{self.serial}", i) for i in range(new + 1))][: self.most]
+        try:
+            self.scheduler.add(self.serial, cells, conversation=conversation, low=low, alone=alone)
+        except Busy:
+            assert len(self.live) >= self.config.slots + self.config.queue
+            return
+        self.live[self.serial] = cells
+        self.history[conversation] = cells
+        if alone:
+            self.alone.add(self.serial)
+
+    def cancel(self, which: int) -> None:
+        if self.live:
+            serial = sorted(self.live)[which % len(self.live)]
+            self.scheduler.cancel(serial)
+            del self.live[serial]
+
+    def step(self, ends: bool) -> list[int]:
+        made = self.scheduler.next()
+        assert (made is None) == (not self.live)
+        if made is None:
+            return []
+        for move in made.moves:
+            held = self.memory[move.source : move.source + move.count]
+            self.memory[move.target : move.target + move.count] = held
+        served = [part.serial for part in made.parts]
+        assert served
+        assert len(set(served)) == len(served) <= self.config.slots
+        assert not self.alone & set(served) or len(served) == 1
+        talking = {p.serial for p in made.parts if p.start == len(self.live[p.serial]) - 1}
+        reading = sum(p.stop - p.start for p in made.parts if p.serial not in talking)
+        assert reading <= self.config.chunk
+        said = {}
+        for part in made.parts:
+            cells = self.live[part.serial]
+            assert self.memory[part.base : part.base + part.start] == cells[: part.start]
+            self.memory[part.base + part.start : part.base + part.stop] = cells[
+                part.start : part.stop
+            ]
+            assert part.last == (part.stop == len(cells))
+            if part.last:
+                said[part.serial] = 10_000 + len(cells)
+        full = {serial for serial in said if len(self.live[serial]) >= self.most}
+        ended = frozenset(said) if ends else frozenset(full)
+        self.scheduler.done(made.parts, said, ended)
+        for serial, token in said.items():
+            self.alone.discard(serial)
+            if serial in ended:
+                del self.live[serial]
+            else:
+                self.live[serial].append(token)
+        self.check()
+        return served
+
+    def check(self) -> None:
+        scheduler = self.scheduler
+        assert len(scheduler.running) <= self.config.slots
+        assert len(self.live) <= self.config.slots + self.config.queue
+        assert {*scheduler.running, *scheduler.waiting} == set(self.live)
+        owned = [job.extent for job in scheduler.running.values()]
+        owned += [kept.extent for kept in scheduler.idle.values()]
+        assert set(map(id, owned)) == set(map(id, scheduler.arena.extents))
+        for kept in scheduler.idle.values():
+            assert len(kept.cells) == kept.extent.used > 0
+
+
+EVENT = st.one_of(
+    st.tuples(
+        st.just("ask"),
+        st.sampled_from("abcd"),
+        st.integers(0, 40),
+        st.integers(0, 30),
+        st.booleans(),
+        st.integers(0, 9).map(lambda n: n == 0),
+    ),
+    st.tuples(st.just("cancel"), st.integers(0, 9)),
+    st.tuples(st.just("confirm"), st.integers(0, 9)),
+    st.tuples(st.just("step"), st.booleans()),
+)
+
+
+@settings(max_examples=200)
+@given(
+    st.lists(EVENT, max_size=60),
+    st.integers(1, 4),
+    st.integers(0, 4),
+    st.sampled_from([1, 4, 50]),
+    st.sampled_from([24, 40, 64, 200]),
+)
+def test_any_order_of_events_keeps_the_bounds_the_cells_and_starves_nobody(
+    events, slots, queue, chunk, cells
+):
+    world = World(slots=slots, queue=queue, chunk=chunk, cells=cells, block=4)
+    for event in events:
+        match event:
+            case "ask", *rest:
+                world.ask(*rest)
+            case "cancel", which:
+                world.cancel(which)
+            case "confirm", which:
+                world.scheduler.confirm(which)
+            case "step", ends:
+                world.step(ends)
+    # Whoever is served says a token or two and ends; so all must be served in time.
+    left = sum(map(len, world.live.values())) + 10
+    for _ in range(left * 4):
+        if not world.live:
+            break
+        world.step(ends=True)
+    assert not world.live
+    assert world.scheduler.next() is None

@@ -21,7 +21,7 @@ from realtime.engine.api import (
     Usage,
     UserTurn,
 )
-from realtime.errors import ContextTooLong, EngineError
+from realtime.errors import Busy, ContextTooLong, EngineError
 
 CLIP = st.builds(
     lambda id, pcm: Clip(id, np.array(pcm, np.int16)),
@@ -86,6 +86,7 @@ def test_a_request_arrives_as_it_was_sent(request, serial):
         wire.Piece(3, Delta((1, 2), "é")),
         wire.Failed(3, "engine_error", "no"),
         wire.Missing(3, ("a", "b")),
+        wire.Begun((3, 4)),
         wire.Pong(),
     ],
     ids=lambda message: type(message).__name__,
@@ -110,6 +111,12 @@ def test_an_absurd_sampling_value_does_not_arrive():
     spoilt[4]["top_k"] = -5
     with pytest.raises(msgspec.ValidationError, match="top_k must be"):
         wire.TO_WORKER.decode(msgspec.msgpack.encode(spoilt))
+
+
+def test_a_busy_worker_tells_when_to_come_again():
+    error = wire.error_of(wire.Failed(1, "busy", "full", 2.5))
+    assert isinstance(error, Busy)
+    assert error.retry_after == 2.5
 
 
 @pytest.mark.parametrize(

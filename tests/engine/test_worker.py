@@ -20,6 +20,7 @@ ROOT = Path(__file__).parents[2]
 LIGHT = (
     "answering",
     "api",
+    "arena",
     "checkpoint",
     "detokenise",
     "fake",
@@ -71,6 +72,7 @@ def test_options():
     options = parse(["--fd=5", "--model=m", "--threads=2", "--slots=3"])
     assert (options.fd, options.model, options.threads, options.slots) == (5, "m", 2, 3)
     assert (options.device, options.dtype, options.queue) == ("auto", "auto", 64)
+    assert (options.attention, options.chunk, options.kv_bytes) == ("sdpa", 256, None)
 
 
 @pytest.mark.parametrize("module", LIGHT)

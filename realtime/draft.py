@@ -1,0 +1,49 @@
+"""The user turn that is being made: what was said and written since the last one was answered."""
+
+from __future__ import annotations
+
+from realtime.audio.pcm import SAMPLE_RATE
+from realtime.engine.api import Clip
+
+
+class Draft:
+    """Clips and texts of the turn to come, and the instruction that every turn gets."""
+
+    def __init__(self, max_text_bytes: int) -> None:
+        self.max_text_bytes = max_text_bytes
+        self.clips: list[Clip] = []
+        self.texts: list[str] = []
+        self.instruction = ""
+
+    def __bool__(self) -> bool:
+        """Tell whether anything was said or written; a standing instruction alone is no turn."""
+        return bool(self.clips or self.texts)
+
+    @property
+    def seconds(self) -> float:
+        """Give the length of what was said."""
+        return sum(len(clip.pcm) for clip in self.clips) / SAMPLE_RATE
+
+    def write(self, text: str) -> bool:
+        """Add a written instruction; tell whether there was room for it."""
+        if sum(len(t.encode()) for t in (*self.texts, text)) > self.max_text_bytes:
+            return False
+        if text:
+            self.texts.append(text)
+        return True
+
+    def instruct(self, text: str) -> bool:
+        """Set the standing instruction; tell whether it is short enough."""
+        if len(text.encode()) > self.max_text_bytes:
+            return False
+        self.instruction = text
+        return True
+
+    def parts(self, *last: Clip) -> tuple[Clip | str, ...]:
+        """Give the turn as it stands: what was said (and `last`), then what was written."""
+        texts = [self.instruction, *self.texts] if self.instruction else self.texts
+        return (*self.clips, *last, *(["\n".join(texts)] if texts else []))
+
+    def clear(self) -> None:
+        """Begin anew; the standing instruction stays."""
+        self.clips, self.texts = [], []

@@ -1,0 +1,101 @@
+"""How the device's memory is shared out when a model has been loaded."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from realtime.engine.api import Memory
+from realtime.engine.arena import BLOCK
+from realtime.engine.cache import cell_bytes
+from realtime.engine.embeddings import FRAMES
+from realtime.engine.model import Loaded
+from realtime.errors import ModelError
+
+SHARE = {"cuda": 0.92, "cpu": 0.5}
+"""Of what is free, by device: a CPU's memory is others' too."""
+CPU_MOST, CPU_CONTEXTS = 2 << 30, 4
+"""Bytes of keys and values on a CPU unless told otherwise, or so many full contexts if larger."""
+EMBEDDINGS = 1 << 30
+"""Bytes of embedded audio at most; at 7B: 85 minutes."""
+CONVERSATIONS = 1_000
+"""More than this, at the full context each, are never kept."""
+CGROUP = Path("/sys/fs/cgroup")
+
+
+def plan(
+    loaded: Loaded, *, slots: int, chunk: int, kv_bytes: int | None, gather: bool, free: int
+) -> Memory:
+    """Share out the free bytes; raise ModelError when they are not enough to answer anyone."""
+    model: Any = loaded.model
+    kind, config = model.device.type, model.config.text_config
+    one = cell_bytes(config, model.dtype)
+    workspace = workspace_bytes(model, slots=slots, chunk=chunk, gather=gather)
+    usable = int(free * SHARE[kind]) - workspace
+    embeddings = max(0, min(EMBEDDINGS, usable // 8))
+    kv = usable - embeddings
+    if kv_bytes is not None:
+        kv = kv_bytes
+    elif kind == "cpu":
+        kv = min(kv, max(CPU_MOST, CPU_CONTEXTS * loaded.info.context * one))
+    cells = min(kv // one, CONVERSATIONS * loaded.info.context) // BLOCK * BLOCK
+    if cells < 8 * BLOCK:
+        raise ModelError(
+            f"out of memory: of {free:,} bytes that are free, {max(kv, 0):,} are left for keys and "
+            f"values, where {8 * BLOCK * one:,} are the least"
+        )
+    weights = sum(p.nbytes for p in model.parameters())
+    return Memory(free, weights, workspace, embeddings, cells * one, cells)
+
+
+def workspace_bytes(model: Any, *, slots: int, chunk: int, gather: bool) -> int:
+    """Bound what one step takes beside weights and caches, from the shapes of its tensors."""
+    text, audio = model.config.text_config, model.config.audio_config
+    size = model.dtype.itemsize
+    row = chunk + slots
+    # Hidden states in, normed, queries, keys, values, out; the MLP's gate, up, product.
+    layer = row * (6 * text.hidden_size + 3 * text.intermediate_size) * size
+    # A mask as numbers, and the scores where no fused kernel takes it.
+    masks = chunk * text.max_position_embeddings * 4 * (1 + text.num_attention_heads)
+    # Scores, and what the sampler makes of them in float32 with tokens in int64.
+    logits = slots * text.vocab_size * (size + 5 * 4 + 3 * 8)
+    width = text.hidden_size // text.num_attention_heads * text.num_key_value_heads
+    gathered = 2 * slots * text.max_position_embeddings * width * size if gather else 0
+    positions = FRAMES // 2
+    encoder = positions * (10 * audio.d_model + 2 * audio.encoder_ffn_dim) * size
+    encoder += 2 * FRAMES * audio.d_model * size
+    return int(max(layer + masks + gathered, encoder, logits) * 1.25) + (64 << 20)
+
+
+def free_bytes(device: torch.device) -> int:
+    """Tell how much memory is free."""
+    if device.type == "cuda":
+        free, _ = torch.cuda.mem_get_info(device)
+        unused = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+        return int(free) + unused
+    return min(system_free(), group_free())
+
+
+def system_free(meminfo: Path = Path("/proc/meminfo")) -> int:
+    """Tell how much memory the system could give."""
+    try:
+        lines = dict(line.split(":", 1) for line in meminfo.read_text().splitlines())
+        return int(lines["MemAvailable"].split()[0]) * 1024
+    except (OSError, KeyError, ValueError):
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2
+
+
+def group_free(root: Path = CGROUP) -> int:
+    """Tell how much a container's limit leaves, of cgroup version 2 or 1; very much without one."""
+    for limit, used in (
+        ("memory.max", "memory.current"),
+        ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes"),
+    ):
+        try:
+            return max(0, int((root / limit).read_text()) - int((root / used).read_text()))
+        except (OSError, ValueError):
+            continue
+    return 1 << 62

@@ -1,0 +1,81 @@
+"""Each segment of a row sees its own cells and nothing else, however it is computed."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from realtime.engine.arena import Move
+from realtime.engine.cache import KeyValues, attend, row_of
+
+CPU = torch.device("cpu")
+SHAPE = SimpleNamespace(
+    num_hidden_layers=2, num_key_value_heads=2, num_attention_heads=4, hidden_size=32
+)
+SPANS = [(64, 9, 10), (0, 33, 34), (160, 0, 1), (192, 5, 12), (256, 0, 7), (100, 2, 3)]
+"""Base, start, stop: three answers that talk, then two that are read, then a single position."""
+
+
+def filled() -> KeyValues:
+    """Cells of which only those that some span uses hold numbers."""
+    kv = KeyValues(SHAPE, 320, dtype=torch.float32, device=CPU)
+    generator = torch.Generator().manual_seed(0)
+    for layer in kv.arenas:
+        for held in (layer.keys, layer.values):
+            held.fill_(float("nan"))
+            for base, _, stop in SPANS:
+                held[:, base : base + stop] = torch.randn(2, stop, 8, generator=generator)
+    return kv
+
+
+@pytest.mark.parametrize("eager", [False, True])
+@pytest.mark.parametrize("gather", [False, True])
+def test_a_row_attends_as_each_of_its_segments_alone(gather, eager):
+    kv = filled()
+    layer = kv.arenas[0]
+    row = row_of(SPANS, CPU, gather=gather)
+    assert (row.gathered is not None) == gather
+    total = sum(stop - start for _, start, stop in SPANS)
+    query = torch.randn(1, 4, total, 8, generator=torch.Generator().manual_seed(1))
+    got, _ = attend(None, query, layer.keys, layer.values, None, scaling=0.3, row=row, eager=eager)
+    assert got.shape == (1, total, 4, 8)
+    at = 0
+    for base, start, stop in SPANS:
+        count = stop - start
+        keys = layer.keys[:, base : base + stop].repeat_interleave(2, 0)[None]
+        values = layer.values[:, base : base + stop].repeat_interleave(2, 0)[None]
+        mask = torch.ones(count, stop, dtype=torch.bool).tril(start)
+        expected = F.scaled_dot_product_attention(
+            query[:, :, at : at + count], keys, values, mask, scale=0.3
+        )
+        torch.testing.assert_close(got[0, at : at + count], expected[0].transpose(0, 1))
+        at += count
+
+
+def test_a_row_names_cells_and_positions():
+    row = row_of([(64, 9, 10), (192, 5, 8)], CPU)
+    assert row.cells.tolist() == [73, 197, 198, 199]
+    assert row.positions.tolist() == [[9, 5, 6, 7]]
+
+
+def test_new_keys_and_values_go_into_their_cells():
+    kv = filled()
+    kv.cells = torch.tensor([300, 7])
+    keys, values = torch.randn(1, 2, 2, 8), torch.randn(1, 2, 2, 8)
+    all_keys, all_values = kv.update(keys, values, 1)
+    assert all_keys is kv.arenas[1].keys
+    assert torch.equal(all_keys[:, [300, 7]], keys[0])
+    assert torch.equal(all_values[:, [300, 7]], values[0])
+    assert torch.isnan(kv.arenas[0].keys[:, 300]).all()
+
+
+@pytest.mark.parametrize("target", [60, 70, 250])
+def test_cells_move_also_where_they_overlap(target):
+    kv = filled()
+    before = [layer.values[:, 64:74].clone() for layer in kv.arenas]
+    kv.move([Move(64, target, 10)])
+    for layer, held in zip(kv.arenas, before, strict=True):
+        assert torch.equal(layer.values[:, target : target + 10], held)

@@ -1,0 +1,102 @@
+"""Memory is shared out from what is free, and too little of it is told plainly."""
+
+from __future__ import annotations
+
+import pytest
+import tiny_model
+import torch
+
+from realtime.engine import brain, memory
+from realtime.engine.api import Memory
+from realtime.engine.cache import KeyValues, cell_bytes
+from realtime.engine.model import load
+from realtime.errors import ModelError
+
+GIB = 1 << 30
+
+
+def planned(loaded, free: int, kv_bytes: int | None = None, **more) -> Memory:
+    given = {"slots": 4, "chunk": 64, "gather": False} | more
+    return memory.plan(loaded, kv_bytes=kv_bytes, free=free, **given)
+
+
+def test_the_parts_fit_into_what_is_free(loaded):
+    made = planned(loaded, GIB)
+    assert made.kv + made.embeddings + made.workspace <= GIB * memory.SHARE["cpu"]
+    assert made.cells * cell_bytes(loaded.model.config.text_config, torch.float32) == made.kv
+    assert made.weights == sum(p.nbytes for p in loaded.model.parameters())
+
+
+def test_more_memory_keeps_more_up_to_what_can_be_of_use(loaded):
+    cells = [planned(loaded, n * GIB // 2).cells for n in (1, 2, 10**6)]
+    assert cells == sorted(cells)
+    assert cells[-1] == memory.CONVERSATIONS * 2048
+
+
+def test_on_a_cpu_little_is_taken_but_for_some_whole_conversations(loaded, monkeypatch):
+    monkeypatch.setattr(memory, "CPU_MOST", 1000)
+    assert planned(loaded, GIB).cells == memory.CPU_CONTEXTS * 2048
+
+
+def test_what_is_told_to_be_taken_is_taken(loaded):
+    one = cell_bytes(loaded.model.config.text_config, torch.float32)
+    assert planned(loaded, GIB, kv_bytes=1000 * one).cells == 960
+
+
+@pytest.mark.parametrize(("free", "kv_bytes"), [(0, None), (90 << 20, None), (GIB, 1000)])
+def test_too_little_memory_is_told(loaded, free, kv_bytes):
+    with pytest.raises(ModelError, match=r"out of memory: of .* that are free"):
+        planned(loaded, free, kv_bytes)
+
+
+def test_the_context_is_what_memory_allows(loaded):
+    one = cell_bytes(loaded.model.config.text_config, torch.float32)
+    made, info = brain.build(loaded, slots=2, chunk=64, kv_bytes=640 * one)
+    assert (info.context, made.context, made.cells) == (640, 640, 640)
+    assert info.memory.cells == 640
+    assert "640 tokens" in str(info.memory)
+
+
+def test_keys_and_values_that_cannot_be_taken_are_told_while_loading(loaded, monkeypatch):
+    def fail(*_, **__):
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 100 GiB")
+
+    monkeypatch.setattr(KeyValues, "__init__", fail)
+    with pytest.raises(ModelError, match="cannot answer: out of memory"):
+        brain.build(loaded, slots=2, chunk=64)
+
+
+def test_half_the_bytes_per_number_keep_twice_as_much(loaded, tmp_path):
+    half = load(str(tiny_model.save(tmp_path)), dtype="bfloat16")
+    text = loaded.model.config.text_config
+    assert cell_bytes(text, torch.float32) == 2 * cell_bytes(text, half.model.dtype) == 768
+
+
+def test_a_batch_that_is_gathered_needs_workspace(loaded):
+    sizes = [
+        memory.workspace_bytes(loaded.model, slots=512, chunk=1, gather=gather)
+        for gather in (False, True)
+    ]
+    assert sizes[0] < sizes[1]
+
+
+def test_a_limit_of_the_container_counts(tmp_path):
+    assert memory.group_free(tmp_path) == 1 << 62
+    (tmp_path / "memory.current").write_text("300\n")
+    (tmp_path / "memory.max").write_text("max\n")
+    assert memory.group_free(tmp_path) == 1 << 62
+    (tmp_path / "memory.max").write_text("1000\n")
+    assert memory.group_free(tmp_path) == 700
+    version1 = tmp_path / "one" / "memory"
+    version1.mkdir(parents=True)
+    (version1 / "memory.limit_in_bytes").write_text("50")
+    (version1 / "memory.usage_in_bytes").write_text("80")
+    assert memory.group_free(tmp_path / "one") == 0
+
+
+def test_what_the_system_has_free(tmp_path):
+    meminfo = tmp_path / "meminfo"
+    meminfo.write_text("MemTotal:  9 kB\nMemAvailable:    7 kB\n")
+    assert memory.system_free(meminfo) == 7 * 1024
+    assert memory.system_free(tmp_path / "none") > 0
+    assert memory.free_bytes(torch.device("cpu")) > 0
