@@ -21,12 +21,19 @@ LAYERS = [
     ["realtime.session", "realtime.protocols", "realtime.engine", "realtime.metrics"],
     ["realtime.config"],
     ["realtime.gateway"],
-    ["realtime.ask", "realtime.serve"],
+    ["realtime.ask", "realtime.batch", "realtime.serve"],
     ["realtime.cli"],
     ["realtime.__main__"],
 ]
 TENSORS = {"runner", "model", "cache", "features", "sampling", "prompt"}
-LOOPS = ("realtime.gateway", "realtime.cli", "realtime.serve", "realtime.ask", "client")
+LOOPS = (
+    "realtime.gateway",
+    "realtime.cli",
+    "realtime.serve",
+    "realtime.ask",
+    "realtime.batch",
+    "client",
+)
 LOOP_MODULES = {
     "realtime.engine.link",
     "realtime.engine.process",
