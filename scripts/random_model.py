@@ -74,6 +74,8 @@ class Shape:
     """Standard deviation of the weights; large, so that answers vary and scores are apart."""
     stops: bool = True
     """False: it (almost) never says an end token."""
+    says_audio: bool = True
+    """False: it never says the audio token, which transformers cannot read in an answer."""
     plain: bool = False
     """It (almost) only says tokens of whole ASCII letters, so that each one is text at once."""
 
@@ -110,18 +112,21 @@ def tokenizer(vocabulary: int = 420) -> PreTrainedTokenizerFast:
     )
     tok.train_from_iterator(TEXTS * 4, trainer)
     tok.add_special_tokens([AddedToken(name, special=True) for name in SPECIAL])
-    return PreTrainedTokenizerFast(
+    make: Any = PreTrainedTokenizerFast
+    made: PreTrainedTokenizerFast = make(
         tokenizer_object=tok,
         eos_token="<|im_end|>",
         pad_token="<|endoftext|>",
         additional_special_tokens=["<|im_start|>", "<|AUDIO|>", "<|audio_bos|>", "<|audio_eos|>"],
     )
+    return made
 
 
 def processor(vocabulary: int = 420) -> Any:
     """Make the processor, with the real front end."""
-    extractor = WhisperFeatureExtractor(feature_size=128, return_attention_mask=True)
+    hear: Any = WhisperFeatureExtractor
     make: Any = Qwen2AudioProcessor
+    extractor = hear(feature_size=128, return_attention_mask=True)
     return make(extractor, tokenizer(vocabulary))
 
 
@@ -184,8 +189,9 @@ def unsaid(tok: Any, shape: Shape) -> list[int]:
         # "\u0120" is how byte-level vocabularies write a space.
         said = {i for i, w in enumerate(words) if w and w.lstrip("\u0120").isascii()}
         return sorted(set(range(rows)) - said | set(map(tok.convert_tokens_to_ids, SPECIAL)))
-    ends = ["<|im_end|>", "<|endoftext|>"]
-    return [] if shape.stops else [tok.convert_tokens_to_ids(name) for name in ends]
+    ends = [] if shape.stops else ["<|im_end|>", "<|endoftext|>"]
+    audio = [] if shape.says_audio else ["<|AUDIO|>"]
+    return [tok.convert_tokens_to_ids(name) for name in (*ends, *audio)]
 
 
 def save(
