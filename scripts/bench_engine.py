@@ -32,7 +32,7 @@ import numpy as np
 import random_model
 import structlog
 import torch
-from bench import mel, ours, plot, stock
+from bench import floor, mel, ours, plot, stock
 from bench.plan import SMOKE, Plan
 from numpy.typing import NDArray
 
@@ -70,6 +70,8 @@ class Theirs:
     batch: list[float]
     cancel_ms: float | None
     memory_mib: float
+    decode_bytes: int
+    """Of the weights that one decode step must read."""
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -221,7 +223,10 @@ def measure_stock(
         say(f"transformers: batch of {count}: {rates[-1]:.1f} tokens/s")
     cancel = stock.cancel_ms(loaded, plan)
     memory = torch.cuda.max_memory_reserved() / 2**20 if cuda else stock.peak()
-    return Theirs(first, slow, rates, cancel, memory)
+    read = floor.decode_bytes(loaded.model)
+    del loaded
+    release()
+    return Theirs(first, slow, rates, cancel, memory, read)
 
 
 def table(options: argparse.Namespace, plan: Plan, mine: Ours, theirs: Theirs) -> dict[str, Any]:
@@ -259,6 +264,7 @@ def table(options: argparse.Namespace, plan: Plan, mine: Ours, theirs: Theirs) -
             ],
         },
         "cancel_ms": cancelling(mine, theirs),
+        "decode_alone": decoding(mine, theirs, floor.copy_bandwidth(options.device)),
         "memory_mib": {
             "of": "device" if options.device.startswith("cuda") else "process, at its most",
             "ours": round(mine.memory_mib),
@@ -277,6 +283,19 @@ def cancelling(mine: Ours, theirs: Theirs) -> dict[str, float] | None:
         "transformers": theirs.cancel_ms,
     }
     return {name: round(ms, 2) for name, ms in found.items()}
+
+
+def decoding(mine: Ours, theirs: Theirs, bandwidth: float) -> dict[str, float | None]:
+    """Hold one answer's decode step against the time that reading the weights takes."""
+    least = 1e3 * theirs.decode_bytes / bandwidth
+    step = mine.cancelled.step if mine.cancelled else 0.0
+    return {
+        "copy_gb_per_second": round(bandwidth / 1e9, 1),
+        "weights_mb": round(theirs.decode_bytes / 1e6, 1),
+        "floor_ms": round(least, 3),
+        "ours_ms": round(step, 3) or None,
+        "floor_to_ours": ratio(least, step),
+    }
 
 
 def about(options: argparse.Namespace) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -82,7 +83,10 @@ async def answer(
     """Load the model and answer everything."""
     task = asyncio.current_task()
     assert task is not None
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+    loop = asyncio.get_running_loop()
+    loop.add_signal_handler(signal.SIGTERM, task.cancel)
+    # One thread for each conversation: slow downloads must not keep the others from being heard.
+    loop.set_default_executor(ThreadPoolExecutor(capacity(worker), "hearing"))
     log.configure(level="critical")  # what goes wrong is told as an error, once
     async with WorkerEngine(worker) as engine:
         with report.loading() as engine.on_loading:

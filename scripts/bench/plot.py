@@ -51,7 +51,10 @@ def draw(panel: Panel) -> str:
             round(HEIGHT - BOTTOM - up * (HEIGHT - TOP - BOTTOM), 1),
         )
 
-    parts = [text(LEFT, TOP - 22, panel.title), text(WIDTH / 2, HEIGHT - 8, panel.x)]
+    parts = [
+        text(LEFT, TOP - 22, panel.title),
+        text(WIDTH / 2, HEIGHT - 8, panel.x, anchor="middle"),
+    ]
     for power in range(low, high + 1):
         _, y = at(xs[0], 10.0**power)
         parts.append(f'<path d="M{LEFT} {y}H{WIDTH - RIGHT}" stroke="#ddd"/>')

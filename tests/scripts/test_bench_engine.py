@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 import xml.etree.ElementTree as ET
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -15,7 +17,8 @@ import torch
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "scripts"))
 
 import bench_engine
-from bench import ours, plot, stock
+import random_model
+from bench import floor, ours, plot, stock
 from bench.plan import SMOKE, Plan
 
 
@@ -44,6 +47,8 @@ def test_smoke_measures_everything_on_both_sides(tmp_path, capsys):
     assert found["memory_mib"]["ours"] > 100
     assert found["memory_mib"]["transformers"] > 100
     assert found["parameters"] < 1_000_000
+    assert 0 < found["decode_alone"]["weights_mb"] < 1
+    assert found["decode_alone"]["ours_ms"] > found["decode_alone"]["floor_ms"] > 0
     drawn = ET.parse(tmp_path / "docs" / found["plot"]).getroot()
     assert drawn.tag.endswith("svg")
 
@@ -97,8 +102,7 @@ def test_transformers_stops_counting_at_the_end_token():
     class Model:
         device = torch.device("cpu")
 
-        class generation_config:  # noqa: N801
-            eos_token_id = [7, 8]
+        generation_config = SimpleNamespace(eos_token_id=[7, 8])
 
         def generate(self, input_ids, **_):
             new = torch.tensor([[1, 2, 8, 0, 0], [7, 0, 0, 0, 0], [1, 1, 1, 1, 1]])
@@ -111,9 +115,14 @@ def test_transformers_stops_counting_at_the_end_token():
     assert Loaded(Model(), None).generate([[], [], []], 5) == 2 + 0 + 5
 
 
-def test_memory_is_read_from_the_system():
-    import os
+def test_a_decode_step_reads_all_but_the_embeddings_and_the_encoder():
+    shape = random_model.Shape(hidden=8, layers=1, heads=2, kv_heads=1, inner=16, rows=500)
+    made = random_model.model(random_model.processor(), shape)
+    attention = (8 * 8 + 8) + 2 * (8 * 4 + 4) + 8 * 8
+    assert floor.decode_bytes(made) == 4 * (attention + 3 * 8 * 16 + 3 * 8 + 500 * 8)
 
+
+def test_memory_is_read_from_the_system():
     assert 10 < ours.peak_mib(os.getpid()) < 1_000_000
 
 

@@ -20,7 +20,7 @@ from realtime.engine.api import Clip
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "scripts"))
 
-from compare_transformers import (  # noqa: E402
+from compare_transformers import (
     Architecture,
     clips_from,
     main,
@@ -29,9 +29,9 @@ from compare_transformers import (  # noqa: E402
     show,
     show_random,
 )
-from parity import drawn  # noqa: E402
-from parity.documented import examples  # noqa: E402
-from parity.sides import Answer, Result, spliced  # noqa: E402
+from parity import drawn
+from parity.documented import examples
+from parity.sides import Answer, Result, spliced
 
 SAID = Answer(10, (1, 2, 3), "one two three", "stop")
 
