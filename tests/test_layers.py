@@ -26,19 +26,15 @@ LAYERS = [
     ["realtime.__main__"],
 ]
 TENSORS = {"runner", "model", "cache", "features", "sampling", "prompt"}
-LOOPS = (
-    "realtime.gateway",
-    "realtime.cli",
-    "realtime.serve",
-    "realtime.ask",
-    "realtime.batch",
-    "client",
-)
+LOOPS = ("realtime.gateway", "realtime.cli", "realtime.serve", "realtime.ask", "client")
 LOOP_MODULES = {
     "realtime.engine.link",
     "realtime.engine.process",
     "realtime.engine.worker",
     "realtime.engine.fake",
+    "realtime.batch.asking",
+    "realtime.batch.command",
+    "realtime.batch.running",
 }
 
 
