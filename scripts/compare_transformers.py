@@ -124,7 +124,7 @@ async def compare_drawn(
         WorkerConfig(folder, device=device, dtype=dtype, threads=threads, slots=drawn.SLOTS)
         for dtype in ("float32", "bfloat16")
     )
-    draw = drawn.Draw(seed)
+    draw = drawn.Draw(str(seed))
     async with WorkerEngine(exactly) as engine:
         alone = [*await drawn.crowd(engine, draw), *await drawn.dialogues(engine, draw)]
         batch = await drawn.together(engine, draw)

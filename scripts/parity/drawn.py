@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import math
 import random
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -66,9 +67,14 @@ def architectures(count: int) -> Iterator[tuple[str, Shape]]:
 class Draw:
     """Draws conversations; the same seed draws the same ones."""
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: str) -> None:
+        self.seed = seed
         self.random = random.Random(seed)
         self.count = itertools.count(1)
+
+    def apart(self, number: int) -> Draw:
+        """Give one for a conversation whose turns are drawn while others draw theirs."""
+        return Draw(f"{self.seed} {number}")
 
     def clip(self) -> Clip:
         """Draw 0.3 to 6 s of something like a voice."""
@@ -142,7 +148,7 @@ def open_next(doors: list[asyncio.Event]) -> None:
 
 async def dialogues(engine: WorkerEngine, draw: Draw) -> list[Asked]:
     """Hold dialogues at once; one answer of each is interrupted, and the dialogue goes on."""
-    asked = await asyncio.gather(*(dialogue(engine, draw, n) for n in range(DIALOGUES)))
+    asked = await asyncio.gather(*(dialogue(engine, draw.apart(n), n) for n in range(DIALOGUES)))
     return [one for turns in asked for one in turns]
 
 
@@ -203,12 +209,12 @@ class Nearness:
     gap: float
     """The most that the score of a token chosen by the engine was below the best one."""
     noise: float
-    """The most that transformers' own scores differ from those of float32."""
+    """How far transformers' own scores are from those of float32, root mean square."""
 
     @property
     def tolerance(self) -> float:
-        """Two scores that are off by the noise, one up and one down, may change places."""
-        return 2 * self.noise
+        """Two scores may change places: three times the noise up the one, as much down the other."""
+        return 6 * self.noise
 
     @property
     def within(self) -> bool:
@@ -218,13 +224,15 @@ class Nearness:
 
 def nearness(rough: Loaded, exact: Loaded, asked: list[Asked]) -> Nearness:
     """Hold the tokens of an engine against the scores of transformers in the same precision."""
-    gap = noise = 0.0
-    tokens = [one.answer.tokens for one in asked]
-    for one, said in zip(asked, tokens, strict=True):
+    gap = square = count = 0.0
+    for one in asked:
+        said = one.answer.tokens
         if not said:
             continue
         scores = forced(rough, one.turns, said)
         chosen = scores.gather(1, scores.new_tensor(said).long()[:, None])[:, 0]
         gap = max(gap, float((scores.max(-1).values - chosen).max()))
-        noise = max(noise, float((scores - forced(exact, one.turns, said)).abs().max()))
-    return Nearness(sum(map(len, tokens)), gap, noise)
+        off = scores - forced(exact, one.turns, said)
+        square, count = square + float(off.square().sum()), count + off.numel()
+    tokens = sum(len(one.answer.tokens) for one in asked)
+    return Nearness(tokens, gap, math.sqrt(square / max(count, 1.0)))
