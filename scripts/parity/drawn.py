@@ -213,7 +213,7 @@ class Nearness:
 
     @property
     def tolerance(self) -> float:
-        """Two scores may change places: three times the noise up the one, as much down the other."""
+        """Two scores may change places: one is three times the noise up, the other down."""
         return 6 * self.noise
 
     @property
