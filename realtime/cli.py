@@ -1,4 +1,4 @@
-"""The command line: `realtime serve`, `realtime ask`.
+"""The command line: `realtime serve`, `realtime ask`, `realtime batch`.
 
 Each command is in a module of its own; heavy imports wait inside them, so that `--help` is quick.
 """
@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from realtime.ask.command import ask
+from realtime.batch.command import batch
 from realtime.serve import serve
 
 app = typer.Typer(
@@ -22,6 +23,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command()(ask)
+app.command()(batch)
 app.command()(serve)
 
 

@@ -22,7 +22,7 @@ LAYERS = [
     ["realtime.session", "realtime.protocols", "realtime.engine", "realtime.metrics"],
     ["realtime.config"],
     ["realtime.gateway"],
-    ["realtime.ask", "realtime.serve"],
+    ["realtime.ask", "realtime.batch", "realtime.serve"],
     ["realtime.cli"],
     ["realtime.__main__"],
 ]
@@ -42,6 +42,9 @@ LOOP_MODULES = {
     "realtime.engine.process",
     "realtime.engine.worker",
     "realtime.engine.fake",
+    "realtime.batch.asking",
+    "realtime.batch.command",
+    "realtime.batch.running",
 }
 
 

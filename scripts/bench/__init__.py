@@ -1,0 +1,1 @@
+"""Measurements of the engine and of stock transformers on the same weights."""
