@@ -1,0 +1,10 @@
+"""What every test relies on."""
+
+from __future__ import annotations
+
+import signal
+
+# A shell that starts the tests in the background has SIGINT ignored in them (POSIX, XCU 2.11), and
+# that is inherited by every program they start; Ctrl-C is then not what it is for a person.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
