@@ -54,6 +54,8 @@ class FakeEngine:
             for step in self.steps(request):
                 match step:
                     case Delta():
+                        if step.finish is not None:
+                            ended = self.finished  # nobody needs to ask for more
                         yield step
                     case asyncio.Event():
                         await step.wait()

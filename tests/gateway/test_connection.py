@@ -135,6 +135,39 @@ async def test_speech_during_an_answer_stops_it_and_keeps_what_was_delivered():
     assert len(c.peer.of("final")) == 2
 
 
+async def test_an_answer_guessed_at_a_pause_is_told_when_speech_is_over():
+    async with call("Hello there.") as c:
+        c.peer.say(np.concatenate((quiet(400), loud(500), quiet(300))).tobytes())
+        await until(c, lambda engine: engine.finished)
+        assert c.peer.of("partial") == []
+        c.peer.say(quiet(300).tobytes())
+        final = await c.peer.final(1)
+        assert final["text"] == "Hello there."
+        assert 0 <= final["ms"]["first_token"] <= final["ms"]["total"]
+        assert c.engine.confirmed == [c.engine.requests[0].id]
+        assert len(c.engine.requests) == 1
+    assert c.count("realtime_guesses_total", outcome="kept") == 1
+    assert c.count("realtime_first_token_seconds_count") == 1
+
+
+async def test_a_guess_that_speech_disproves_is_cancelled_and_counted():
+    gate = asyncio.Event()
+    async with call(gated(gate)) as c:
+        c.peer.say(np.concatenate((quiet(400), loud(500), quiet(300))).tobytes())
+        await until(c, lambda engine: engine.requests)
+        c.peer.say(loud(300).tobytes())
+        await until(c, lambda engine: engine.cancelled)
+        assert c.peer.of("cancelled") == []
+    assert c.count("realtime_guesses_total", outcome="lost") == 1
+    assert c.count("realtime_barge_ins_total") == 0
+
+
+async def until(c: Call, condition) -> None:
+    """Wait for something of the engine."""
+    async with asyncio.timeout(GUARD_S):
+        await c.engine.until(condition)
+
+
 async def test_a_peer_that_vanishes_mid_answer_cancels_it_and_keeps_what_was_delivered():
     gate = asyncio.Event()
     async with call(gated(gate)) as c:
