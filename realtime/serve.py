@@ -205,7 +205,7 @@ def banner(settings: Settings, model: ModelInfo, address: str) -> str:
     ]
     if settings.worker.model == str(DEMO_MODEL):
         lines += [
-            "This is the bundled demonstration model: it knows a few dozen questions and nothing",
-            "else. For a real one: realtime serve --model Qwen/Qwen2-Audio-7B-Instruct",
+            "This is the bundled demonstration model: it knows a small domain of synthesised",
+            "speech, nothing else. A real one: realtime serve --model Qwen/Qwen2-Audio-7B-Instruct",
         ]
     return "\n".join(lines)
