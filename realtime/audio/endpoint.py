@@ -52,8 +52,8 @@ class EndpointConfig:
         # A window is cut in its second half; what precedes that must fit into the first.
         if not 2 * (self.prefix_padding_ms + 2 * self.min_speech_ms) <= self.window_s * 1000:
             raise ValueError("window_s must hold twice the prefix padding and minimum speech")
-        if not self.window_s <= 600:
-            raise ValueError("window_s must be at most 600")
+        if not self.window_s <= 30:
+            raise ValueError("window_s must be at most 30, the window of the model's encoder")
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -454,6 +454,7 @@ def test_manual_commit_just_past_the_window_loses_nothing():
         ({"min_speech_ms": 0}, "min_speech_ms"),
         ({"prefix_padding_ms": -1}, "prefix_padding_ms"),
         ({"window_s": 0.5}, "window_s"),
+        ({"window_s": 30.02}, "encoder"),
         ({"window_s": float("nan")}, "window_s"),
         ({"window_s": float("inf")}, "window_s"),
     ],
