@@ -177,7 +177,8 @@ cmu_us_slt_arctic_hts (the same speaker). All voices are synthetic: expect much 
 voice.
 
 Known weaknesses: "say that again" after a count that was interrupted may go on counting instead of
-repeating what was heard; words outside the tables are heard as words inside them.
+repeating what was heard; a sum asked when a count was cut off within its last words may be answered
+with the number after it; words outside the tables are heard as words inside them.
 
 ## How it was made
 
