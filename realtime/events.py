@@ -7,13 +7,17 @@ the session began.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, field
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from realtime.engine.api import Request, Usage
+from realtime.engine.api import Request, Sampling, Usage
+from realtime.items import Answer, Item, ItemDraft, Reference, UserItem
+
+FRONT = "root"
+"""Stands for the place before every item (OpenAI Realtime: previous_item_id)."""
 
 # ---- inputs from the peer -----------------------------------------------------------------------
 
@@ -43,6 +47,9 @@ class InstructionSet:
 class CommitAsked:
     """End the utterance now; do not wait for silence."""
 
+    respond: bool = True
+    """And answer it."""
+
 
 @dataclass(frozen=True, slots=True)
 class ResponseAsked:
@@ -50,8 +57,94 @@ class ResponseAsked:
 
 
 @dataclass(frozen=True, slots=True)
+class ResponseOptions:
+    """How one answer differs from the others; None: it does not."""
+
+    instructions: str | None = None
+    """In place of the system prompt."""
+    sampling: Sampling | None = None
+    input: tuple[ItemDraft | Reference, ...] | None = None
+    """In place of the conversation."""
+    aside: bool = False
+    """The answer does not become part of the conversation, and may come beside another one."""
+    echo: dict[str, Any] = field(default_factory=dict)
+    """What the codec wants back in ResponseStarted; nobody else looks at it."""
+
+
+@dataclass(frozen=True, slots=True)
+class ItemsResponseAsked:
+    """Answer the items as they stand; nothing is committed and no answer is stopped for it."""
+
+    options: ResponseOptions
+
+
+@dataclass(frozen=True, slots=True)
+class ItemPut:
+    """Put an item into the conversation: behind item `after`, at the FRONT, or (None) at the end."""
+
+    draft: ItemDraft
+    after: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ItemAsked:
+    """Show an item."""
+
+    item: str
+
+
+@dataclass(frozen=True, slots=True)
+class ItemDropped:
+    """Take an item out of the conversation."""
+
+    item: str
+
+
+@dataclass(frozen=True, slots=True)
+class ItemCut:
+    """Keep of an answer what the user has had: `chars` of it, or (None) what was delivered."""
+
+    item: str
+    chars: int | None
+    echo: dict[str, Any] = field(default_factory=dict)
+    """What the codec wants back in ItemTruncated."""
+
+
+@dataclass(frozen=True, slots=True)
+class TurnSettings:
+    """How a peer wants its turns taken; what is None stays as the server has it."""
+
+    automatic: bool = True
+    """False: push-to-talk, a commit ends the utterance."""
+    hangover_ms: int | None = None
+    prefix_padding_ms: int | None = None
+    threshold: float | None = None
+    """How sure of speech to be, 0 to 1."""
+    respond: bool = True
+    """Answer by itself at the end of speech."""
+    interrupt: bool = True
+    """Speech stops an answer."""
+    idle_ms: int | None = None
+    """Answer the silence itself when it lasts so long after an answer."""
+    instructions: str | None = None
+    """The system prompt; None: the server's."""
+    sampling: Sampling | None = None
+    transcribe: bool = False
+    """Tell what was said, too."""
+
+
+@dataclass(frozen=True, slots=True)
+class Configured:
+    """Take turns like this from now on."""
+
+    settings: TurnSettings
+
+
+@dataclass(frozen=True, slots=True)
 class CancelAsked:
-    """Stop the answer."""
+    """Stop the answer, or the one with this id."""
+
+    response: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +206,12 @@ PeerInput = (
     | InstructionSet
     | CommitAsked
     | ResponseAsked
+    | ItemsResponseAsked
+    | ItemPut
+    | ItemAsked
+    | ItemDropped
+    | ItemCut
+    | Configured
     | CancelAsked
     | ClearAsked
     | Played
@@ -134,10 +233,16 @@ class Ready:
 
 
 @dataclass(frozen=True, slots=True)
+class SettingsApplied:
+    """Turns are taken as the peer asked."""
+
+
+@dataclass(frozen=True, slots=True)
 class SpeechStarted:
-    """The user began to speak at sample `at`."""
+    """The user began to speak at sample `at`; it will become the user item `item`."""
 
     at: int
+    item: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +251,80 @@ class SpeechStopped:
 
     at: int
     duration: int
+    item: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class SilenceNoticed:
+    """Nothing was said for long after an answer, from `start` to `end`; the silence is `item`."""
+
+    start: int
+    end: int
+    item: str
+
+
+@dataclass(frozen=True, slots=True)
+class Committed:
+    """What was said (and written) became an item of the conversation, behind `previous`."""
+
+    item: UserItem
+    previous: str | None
+    spoken: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Cleared:
+    """What was said since the last turn is forgotten."""
+
+
+@dataclass(frozen=True, slots=True)
+class ItemPlaced:
+    """An item of the peer is in its place."""
+
+    item: Item
+    previous: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class ItemShown:
+    """The item that the peer asked for."""
+
+    item: Item
+
+
+@dataclass(frozen=True, slots=True)
+class ItemGone:
+    """An item is no longer in the conversation."""
+
+    item: str
+
+
+@dataclass(frozen=True, slots=True)
+class ItemTruncated:
+    """Of this answer is kept what the user has had."""
+
+    item: str
+    echo: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Transcribed:
+    """What was said in `item`, `seconds` of audio; or why that cannot be told."""
+
+    item: str
+    text: str
+    seconds: float
+    failure: Trouble | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ResponseStarted:
+    """The answer `response` is due and will be the item `answer`, behind `previous`."""
+
+    response: str
+    answer: Answer
+    previous: str | None
+    options: ResponseOptions
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,6 +334,7 @@ class Partial:
     turn: int
     seq: int
     delta: str
+    response: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,6 +357,28 @@ class Final:
     finish: Literal["stop", "length", "interrupted"]
     usage: Usage | None = None
     ms: tuple[tuple[str, float], ...] = ()
+    response: str = ""
+    reason: Literal["speech", "asked"] | None = None
+    """What interrupted it, unless it failed."""
+    failure: Trouble | None = None
+    """Why it could not be (fully) made."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """How much of something a peer may still have; `reset_s` seconds from now, all of it."""
+
+    name: Literal["requests", "tokens"]
+    limit: int
+    remaining: int
+    reset_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class LimitsLeft:
+    """What the peer may still have."""
+
+    limits: tuple[Limit, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,7 +395,27 @@ class Pong:
     """Somebody is there."""
 
 
-Notice = Ready | SpeechStarted | SpeechStopped | Partial | Cancelled | Final | Trouble | Pong
+Notice = (
+    Ready
+    | SettingsApplied
+    | SpeechStarted
+    | SpeechStopped
+    | SilenceNoticed
+    | Committed
+    | Cleared
+    | ItemPlaced
+    | ItemShown
+    | ItemGone
+    | ItemTruncated
+    | Transcribed
+    | ResponseStarted
+    | Partial
+    | Cancelled
+    | Final
+    | LimitsLeft
+    | Trouble
+    | Pong
+)
 
 # ---- effects ------------------------------------------------------------------------------------
 
@@ -207,12 +429,11 @@ class Emit:
 
 @dataclass(frozen=True, slots=True)
 class Generate:
-    """Ask the engine; its deltas come back as inputs with the request's id.
-
-    A request of low priority is a guess: Confirm or Cancel follows.
-    """
+    """Ask the engine; its deltas come back as inputs with the request's id."""
 
     request: Request
+    role: Literal["answer", "guess", "aside"] = "answer"
+    """Confirm or Cancel follows a guess; nobody waits for what is done aside."""
 
 
 @dataclass(frozen=True, slots=True)

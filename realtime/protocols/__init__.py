@@ -6,7 +6,7 @@ exception, ProtocolError or a subclass, whose close code the shell uses.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Protocol
 
 from realtime.events import Notice, PeerInput
@@ -22,6 +22,6 @@ class Codec(Protocol):
         """
         ...
 
-    def encode(self, notice: Notice) -> bytes | str | None:
-        """Give the wire message that says it; None when this protocol has no word for it."""
+    def encode(self, notice: Notice) -> Iterable[bytes | str]:
+        """Give the wire messages that say it; none when this protocol has no word for it."""
         ...
