@@ -1,0 +1,445 @@
+// The page: joins the document to the assistant.
+
+import { Assistant } from "./assistant.js";
+import { chart, seconds, sparkline, table, timed } from "./chart.js";
+import { Conversation } from "./conversation.js";
+import { halves, reason, toJson, toText } from "./exporting.js";
+import { Player, decode } from "./files.js";
+import { Link } from "./link.js";
+import { Microphone, explain, obstacle } from "./microphone.js";
+import { RATE, fromBase64 } from "./pcm.js";
+import { load, save } from "./settings.js";
+import { Speaker } from "./speaker.js";
+import { diagnose, openPeer, openSocket } from "./transport.js";
+import { Utterances } from "./utterances.js";
+import { View, make, waveform } from "./view.js";
+import { Wave } from "./wave.js";
+
+const KEPT = "realtime.conversation";
+const TAP_MS = 300; // a shorter press of "hold to talk" stays down until the next one
+const PRESETS = ["What does the person say?", "What's that sound?", "Is the speaker a man or a woman?"];
+const PHASES = {
+  off: "",
+  ready: "Hold the button, or the space bar, and speak",
+  listening: "Listening",
+  hearing: "Hearing you",
+  thinking: "Thinking",
+  answering: "Answering. Speak to interrupt",
+};
+
+const $ = (id) => document.getElementById(id);
+let context = null;
+const audio = () => (context ??= new AudioContext({ latencyHint: "interactive" }));
+const wave = new Wave($("wave"), $("talk"));
+const player = new Player(audio);
+const utterances = new Utterances();
+let settings = load(localStorage);
+let attachment = null;
+
+const microphone = new Microphone(
+  audio,
+  (frame) => assistant.hear(frame),
+  () => {
+    stopTalking();
+    notice("The microphone is gone.");
+  },
+);
+const link = new Link({
+  open: { webrtc: openPeer, websocket: openSocket },
+  diagnose,
+  options: () => ({
+    key: settings.key,
+    transport: settings.transport,
+    resume: assistant.conversation.resume,
+    track: microphone.track,
+  }),
+});
+const assistant = new Assistant({
+  link,
+  microphone,
+  utterances,
+  speaker: new Speaker(window.speechSynthesis, window.SpeechSynthesisUtterance),
+  conversation: new Conversation(kept()),
+  settings,
+  now: () => performance.now(),
+  on: {
+    changed: (ids) => refresh(ids),
+    noticed: (text) => notice(text),
+    level: (value) => wave.push(value),
+    used: () => setWords(""),
+    announced: (item) => announce(item),
+  },
+});
+const view = new View($("conversation"), {
+  sound: (item) => utterances.get(item.id),
+  onplay: (item, button) => play(item, button),
+});
+
+// ---- showing ------------------------------------------------------------------------------------
+
+function refresh(ids) {
+  const { conversation } = assistant;
+  view.show(conversation, ids);
+  const { phase } = assistant;
+  $("welcome").hidden = conversation.items.length > 0;
+  $("phase").dataset.phase = phase;
+  document.body.dataset.phase = phase;
+  $("phase-text").textContent = phaseText(phase);
+  $("stop").hidden = phase !== "answering" && phase !== "thinking";
+  $("model").textContent = conversation.model ?? "";
+  showTimes(conversation.items);
+  showTalk();
+  keep(conversation);
+}
+
+function phaseText(phase) {
+  if (phase === "listening" && settings.mode === "analysis" && settings.standing) {
+    return "Listening. Each utterance gets its caption";
+  }
+  if (phase === "answering" && (settings.talk === "push" || !microphone.open)) return "Answering";
+  return PHASES[phase];
+}
+
+function showTimes(items) {
+  const last = timed(items, 1)[0];
+  $("timing-button").hidden = !last;
+  if (!last) return;
+  $("spark").replaceChildren(sparkline(items));
+  $("last-timing").textContent = seconds(last.timing.first);
+  if ($("timing").open) showTiming();
+}
+
+function showTiming() {
+  $("chart").replaceChildren(chart(assistant.conversation.items));
+  $("chart-table").replaceChildren(table(assistant.conversation.items));
+}
+
+function showTalk() {
+  const on = settings.talk === "push" ? assistant.holding !== null : microphone.open;
+  $("talk").setAttribute("aria-pressed", String(on));
+  const free = microphone.open ? "Stop the microphone" : "Start the microphone";
+  $("talk-label").textContent = settings.talk === "push" ? "Hold to talk" : free;
+}
+
+function showLink() {
+  const names = {
+    off: "Not connected",
+    opening: link.attempts ? "Reconnecting" : "Connecting",
+    waiting: "Reconnecting",
+    open: { webrtc: "WebRTC", websocket: "WebSocket" }[link.transport?.kind],
+  };
+  $("link").dataset.state = link.state;
+  $("link-text").textContent = names[link.state];
+  if (link.state === "waiting") assistant.lost();
+  if (link.state === "waiting" && link.attempts > 1) notice(`${link.reason.message} Trying again.`);
+  if (link.state === "off" && link.reason) ended(link.reason);
+  if (link.state === "open" && $("notice").dataset.link) notice("");
+  $("notice").dataset.link = link.state === "waiting" ? "1" : "";
+}
+
+function ended(error) {
+  assistant.lost();
+  if (microphone.open) stopTalking();
+  if (error.idle) return notice("The server closed the quiet connection. Speak or write to go on.");
+  if (error.status !== 401 && error.status !== 403) return notice(error.message);
+  notice("The server wants a key. Enter it in the settings.");
+  return openSettings();
+}
+
+function notice(text) {
+  $("notice").hidden = !text;
+  $("notice").firstElementChild.textContent = text;
+}
+
+/** Tell screen readers of a complete answer; the list itself would tell each token. */
+function announce(item) {
+  if (settings.aloud) return; // it is being read already
+  const [text] = halves(item);
+  $("announcer").textContent = item.cut ? `${text} ${reason(item)}.` : text;
+}
+
+// ---- remembering --------------------------------------------------------------------------------
+
+function kept() {
+  try {
+    return JSON.parse(sessionStorage.getItem(KEPT) ?? "{}");
+  } catch {
+    return {};
+  }
+}
+
+let keeping = null;
+function keep(conversation) {
+  keeping ??= setTimeout(() => {
+    keeping = null;
+    try {
+      sessionStorage.setItem(KEPT, JSON.stringify(conversation.snapshot()));
+    } catch {
+      // A full or forbidden store: the conversation lives as long as the page.
+    }
+  }, 200);
+}
+
+function download(name, text, type) {
+  const anchor = make("a");
+  anchor.href = URL.createObjectURL(new Blob([text], { type }));
+  anchor.download = name;
+  anchor.click();
+  setTimeout(() => URL.revokeObjectURL(anchor.href), 10_000);
+}
+
+function saveAs(kind) {
+  const { conversation } = assistant;
+  const exported = new Date().toISOString();
+  const facts = { model: conversation.model ?? "no model yet", exported };
+  const name = `conversation-${exported.slice(0, 19).replaceAll(":", "-")}`;
+  if (kind === "json") download(`${name}.json`, toJson(conversation, facts), "application/json");
+  else download(`${name}.txt`, toText(conversation, facts), "text/plain");
+  $("menu").hidePopover();
+}
+
+// ---- talking ------------------------------------------------------------------------------------
+
+async function startTalking() {
+  const problem = obstacle();
+  if (problem) return notice(problem);
+  notice("");
+  try {
+    await assistant.listen();
+  } catch (error) {
+    // What is wrong with the connection says the connection itself.
+    if (!microphone.open) notice(explain(error));
+  }
+  return refresh([]);
+}
+
+function stopTalking() {
+  assistant.mute();
+  wave.clear();
+}
+
+let pressed = null; // when the button went down, or null
+let latched = false;
+
+async function press() {
+  if (settings.talk === "free") return microphone.open ? stopTalking() : startTalking();
+  if (latched) return letGo();
+  pressed = performance.now();
+  if (!microphone.open) await startTalking();
+  if (microphone.open && pressed !== null) assistant.hold();
+  else pressed = null;
+  return refresh([]);
+}
+
+function unpress() {
+  if (settings.talk === "free" || pressed === null || latched) return;
+  if (performance.now() - pressed < TAP_MS) latched = true;
+  else letGo();
+}
+
+function letGo() {
+  latched = false;
+  pressed = null;
+  assistant.release();
+}
+
+async function play(item, button) {
+  if (button.classList.contains("playing")) return player.stop();
+  let samples = utterances.get(item.id);
+  if (!samples) {
+    await link.ready();
+    const sound = await assistant.retrieve(item.id);
+    if (!sound) return notice("This sound is not kept any more.");
+    samples = fromBase64(sound);
+    utterances.keep(item.id, samples);
+  }
+  View.playing(button, true);
+  return player.play(samples, () => View.playing(button, false));
+}
+
+// ---- writing and files --------------------------------------------------------------------------
+
+function setWords(text) {
+  $("words").value = text;
+  grow();
+}
+
+function grow() {
+  const words = $("words");
+  words.style.height = "auto";
+  words.style.height = `${Math.min(words.scrollHeight, 160)}px`;
+  assistant.instruction = words.value.trim();
+  $("send").disabled = !assistant.instruction && !attachment;
+}
+
+async function attach(file) {
+  if (!file) return;
+  try {
+    const samples = await decode(file);
+    attachment = { name: file.name, samples };
+    notice("");
+  } catch (error) {
+    return notice(error.message);
+  }
+  const length = attachment.samples.length / RATE;
+  const remove = make("button", "quiet", "Remove");
+  remove.type = "button";
+  remove.onclick = () => detach();
+  $("attachment").replaceChildren(
+    waveform(attachment.samples, length),
+    make("span", "file", file.name),
+    make("span", "length", `${length.toFixed(1)} s`),
+    remove,
+  );
+  $("attachment").hidden = false;
+  grow();
+  return $("words").focus();
+}
+
+function detach() {
+  attachment = null;
+  $("attachment").hidden = true;
+  $("file").value = "";
+  grow();
+}
+
+async function submit() {
+  const text = $("words").value.trim();
+  const sound = attachment;
+  if (!text && !sound) return;
+  if (!(settings.mode === "analysis" && settings.standing)) setWords("");
+  detach();
+  try {
+    await assistant.submit(text, sound);
+  } catch (error) {
+    notice(error.message);
+  }
+}
+
+// ---- settings -----------------------------------------------------------------------------------
+
+function choose(changes) {
+  const before = settings;
+  settings = { ...settings, ...changes };
+  save(localStorage, settings);
+  if (before.talk !== settings.talk) latched = false;
+  assistant.configure(settings);
+  const anew = before.transport !== settings.transport || before.key !== settings.key;
+  if (anew && link.wanted) {
+    link.stop();
+    link.peers = true;
+    link.ready().catch(() => {});
+  }
+  showSettings();
+}
+
+function showSettings() {
+  for (const field of document.querySelectorAll("#mode input, #way input")) {
+    field.checked = settings[field.name] === field.value;
+  }
+  for (const field of $("settings").querySelectorAll("input, select")) {
+    if (field.type === "checkbox") field.checked = settings[field.name];
+    else field.value = settings[field.name];
+  }
+  for (const part of $("settings").querySelectorAll("[data-for]")) {
+    part.hidden = part.dataset.for !== settings.detection;
+  }
+  $("hangover-value").textContent = `${settings.hangover} ms`;
+  const analysing = settings.mode === "analysis";
+  $("standing").checked = settings.standing;
+  $("instructions").hidden = !analysing;
+  $("words-label").textContent = analysing ? "Instruction" : "Write";
+  $("words").placeholder = analysing
+    ? "What to do with what is heard"
+    : "Or write, or add a sound to ask about";
+  $("welcome").firstElementChild.textContent = analysing
+    ? "Play or drop a sound, and say what to do with it."
+    : "Press the button and speak.";
+  $("welcome-hint").textContent = obstacle() ?? "";
+  refresh([]);
+}
+
+function openSettings() {
+  if (!$("settings").open) $("settings").showModal();
+}
+
+function changed({ target }) {
+  const value = target.type === "checkbox" ? target.checked : target.value;
+  choose({ [target.name]: target.type === "range" ? Number(value) : value });
+}
+
+// ---- events of the document ---------------------------------------------------------------------
+
+link.onstate = showLink;
+$("talk").onpointerup = $("talk").onpointercancel = unpress;
+$("talk").onpointerdown = (event) => {
+  if (event.button) return;
+  $("talk").setPointerCapture(event.pointerId);
+  press();
+};
+$("talk").onkeydown = (event) => {
+  if (event.key !== " " && event.key !== "Enter") return;
+  event.preventDefault();
+  if (!event.repeat) press();
+};
+$("talk").onkeyup = (event) => (event.key === " " || event.key === "Enter") && unpress();
+$("talk").oncontextmenu = (event) => event.preventDefault(); // a long press is talking
+$("stop").onclick = () => assistant.interrupt();
+$("notice").lastElementChild.onclick = () => notice("");
+$("composer").onsubmit = (event) => (event.preventDefault(), submit());
+$("words").oninput = grow;
+$("words").onkeydown = (event) => {
+  if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;
+  event.preventDefault();
+  submit();
+};
+$("attach").onclick = () => $("file").click();
+$("file").onchange = () => attach($("file").files[0]);
+$("mode").onchange = $("way").onchange = $("settings").onchange = changed;
+$("settings").oninput = ({ target }) => {
+  if (target.name === "hangover") $("hangover-value").textContent = `${target.value} ms`;
+};
+$("standing").onchange = () => choose({ standing: $("standing").checked });
+$("settings-button").onclick = openSettings;
+$("timing-button").onclick = () => (showTiming(), $("timing").showModal());
+$("export-text").onclick = () => saveAs("text");
+$("export-json").onclick = () => saveAs("json");
+$("new").onclick = () => ($("menu").hidePopover(), notice(""), assistant.reset());
+
+for (const text of PRESETS) {
+  const preset = make("button", "preset", text);
+  preset.type = "button";
+  preset.onclick = () => (setWords(text), $("words").focus());
+  $("presets").append(preset);
+}
+
+const typing = (target) => target.closest?.("input, textarea, select, button, a, summary, dialog");
+document.addEventListener("keydown", (event) => {
+  if (event.key === "Escape" && !event.target.closest("dialog")) assistant.interrupt();
+  if (event.key !== " " || settings.talk !== "push" || typing(event.target)) return;
+  event.preventDefault();
+  if (!event.repeat) press();
+});
+document.addEventListener("keyup", (event) => {
+  if (event.key === " " && !typing(event.target)) unpress();
+});
+
+let inside = 0; // elements that the dragged file is over
+document.addEventListener("dragenter", (event) => {
+  if (!event.dataTransfer?.types.includes("Files")) return;
+  inside++;
+  $("drop").hidden = false;
+});
+document.addEventListener("dragleave", () => ($("drop").hidden = --inside > 0 ? false : true));
+document.addEventListener("dragover", (event) => event.preventDefault());
+document.addEventListener("drop", (event) => {
+  event.preventDefault();
+  inside = 0;
+  $("drop").hidden = true;
+  attach(event.dataTransfer.files[0]);
+});
+
+showSettings();
+grow();
+showLink();
+refresh(assistant.conversation.items.map(({ id }) => id));

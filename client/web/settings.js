@@ -1,0 +1,55 @@
+// What a person chose, kept in this browser only.
+
+const KEY = "realtime.settings";
+
+export const DEFAULTS = Object.freeze({
+  mode: "conversation", // or "analysis": an instruction goes with what is heard
+  talk: "free", // or "push": the button (or the space bar) is held while speaking
+  standing: false, // the instruction stays, and each utterance is answered by itself (captions)
+  detection: "server_vad", // or "semantic_vad"
+  hangover: 500, // ms of silence that end an utterance (server_vad)
+  eagerness: "auto", // low, medium, high (semantic_vad)
+  transport: "auto", // "webrtc", "websocket"
+  key: "",
+  aloud: false,
+  transcribe: true,
+  cleaned: false,
+});
+
+const CHOICES = {
+  mode: ["conversation", "analysis"],
+  talk: ["free", "push"],
+  detection: ["server_vad", "semantic_vad"],
+  eagerness: ["auto", "low", "medium", "high"],
+  transport: ["auto", "webrtc", "websocket"],
+};
+
+/** Keep of what was stored only what is understood. */
+export function sound(stored) {
+  const settings = { ...DEFAULTS };
+  for (const [name, value] of Object.entries(stored ?? {})) {
+    if (!(name in DEFAULTS) || typeof value !== typeof DEFAULTS[name]) continue;
+    if (CHOICES[name] && !CHOICES[name].includes(value)) continue;
+    if (name === "hangover" && !(value >= 200 && value <= 2000)) continue;
+    settings[name] = value;
+  }
+  return settings;
+}
+
+/** Read the settings; a browser that keeps nothing has the defaults. */
+export function load(storage) {
+  try {
+    return sound(JSON.parse(storage.getItem(KEY) ?? "{}"));
+  } catch {
+    return { ...DEFAULTS };
+  }
+}
+
+/** Keep the settings, if this browser keeps anything. */
+export function save(storage, settings) {
+  try {
+    storage.setItem(KEY, JSON.stringify(settings));
+  } catch {
+    // Private windows and full disks: the settings live as long as the page.
+  }
+}
