@@ -156,6 +156,15 @@ class Conversation:
                 return False
         return False
 
+    def spoken_after(self, id: str) -> bool:
+        """Tell whether the user said something behind this item, which may be gone."""
+        for item in reversed(self.items):
+            if item.id == id:
+                return False
+            if isinstance(item, UserItem):
+                return True
+        return False
+
     def clear(self) -> None:
         """Forget every item; the system prompt stays."""
         self.items.clear()
@@ -277,4 +286,6 @@ def item_tokens(item: Item) -> int:
 
 def part_tokens(part: Clip | str) -> int:
     """Estimate the tokens of one part of a user item."""
-    return text_tokens(part) if isinstance(part, str) else audio_tokens(len(part.pcm)) + CLIP_OVERHEAD
+    return (
+        text_tokens(part) if isinstance(part, str) else audio_tokens(len(part.pcm)) + CLIP_OVERHEAD
+    )

@@ -80,7 +80,7 @@ class ItemsResponseAsked:
 
 @dataclass(frozen=True, slots=True)
 class ItemPut:
-    """Put an item into the conversation: behind item `after`, at the FRONT, or (None) at the end."""
+    """Put an item behind the item `after`, at the FRONT, or (None) at the end."""
 
     draft: ItemDraft
     after: str | None = None
@@ -269,7 +269,6 @@ class Committed:
 
     item: UserItem
     previous: str | None
-    spoken: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -86,7 +86,8 @@ class Gateway:
             asked = Parameters.parse(socket.query_params)
         except BadParameter as error:
             self.metrics.note(trouble := Trouble(error.code, str(error), fatal=True))
-            await transport.send(PcmCodec().encode(trouble))
+            for message in PcmCodec().encode(trouble):
+                await transport.send(message)
             await transport.close(error.close_code, error.code)
             return
         seat, greeting = self.greet(asked.conversation, model)
