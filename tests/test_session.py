@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from realtime.audio.endpoint import EndpointConfig, Endpointer
-from realtime.conversation import Answer, Conversation
+from realtime.conversation import Conversation
 from realtime.engine.api import AssistantTurn, Clip, Sampling, Usage, UserTurn
 from realtime.events import (
     AudioReceived,
