@@ -243,6 +243,8 @@ class SpeechStarted:
 
     at: int
     item: str = ""
+    start: int = field(default=0, compare=False)
+    """Where the audio of that item begins, by the prefix padding earlier."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -255,10 +255,10 @@ class Session:
         effects: list[Effect] = []
         for event in events:
             match event:
-                case Started(at):
+                case Started(at, start):
                     # In manual turns sound means nothing; only a commit interrupts.
                     if self.endpointer.config.automatic:
-                        effects += self.speech_started(at)
+                        effects += self.speech_started(at, start)
                 case Continued(utterance):
                     effects += self.keep(utterance, respond)
                 case Ended(utterance):
@@ -271,12 +271,12 @@ class Session:
                     assert_never(event)
         return effects
 
-    def speech_started(self, at: int) -> list[Effect]:
+    def speech_started(self, at: int, start: int) -> list[Effect]:
         """Stop the answer, if one is due, under way or still being played: the user speaks."""
         self.hearing = True
         self.onset = at
         self.silent_from = None
-        effects: list[Effect] = [Emit(SpeechStarted(at, self.coming_item()))]
+        effects: list[Effect] = [Emit(SpeechStarted(at, self.coming_item(), start))]
         if self.response is None:
             effects += self.cut_unplayed()
         elif self.settings.interrupt:

@@ -129,6 +129,11 @@ def test_a_spoken_turn_is_told_in_order_under_one_item_id():
     assert second.previous == response.answer.id
 
 
+def test_the_item_begins_by_the_prefix_padding_before_the_speech():
+    (started,) = told(say(new_session(TurnSettings(prefix_padding_ms=200))), SpeechStarted)
+    assert (started.at, started.start) == (400 * 16, 200 * 16)
+
+
 def test_speech_too_short_to_be_heard_gives_its_item_up():
     session = new_session(min_audio_ms=1000)
     effects = say(session, 100)

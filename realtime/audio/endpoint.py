@@ -17,7 +17,7 @@ window is handed over in parts (Continued) that join without gap or overlap.
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import islice
 
 import numpy as np
@@ -101,6 +101,8 @@ class Started:
     """Speech began at this sample, which lies before the moment it was decided."""
 
     at: int
+    start: int = field(default=0, compare=False)
+    """Where the utterance will begin: by the prefix padding earlier."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,7 +189,7 @@ class Endpointer:
         events: list[EndpointEvent] = []
         if not self.config.automatic and self.start is None and samples.size:
             self.start = self.boundary
-            events.append(Started(self.boundary))
+            events.append(Started(self.boundary, self.boundary))
         if self.rest.size:
             samples = np.concatenate((self.rest, samples))
         whole = samples.size - samples.size % FRAME
@@ -258,7 +260,7 @@ class Endpointer:
             self.recent.clear()
             self.start = max(self.onset - self.prefix, self.boundary, self.oldest)
             self.last_speech = self.scored
-            events.append(Started(self.onset))
+            events.append(Started(self.onset, self.start))
 
     def listen(self, speech: int, events: list[EndpointEvent]) -> None:
         """Follow the open utterance until it pauses."""
