@@ -279,9 +279,10 @@ class OpenAiCodec:
                 yield self.event(f"{buffer}.timeout_triggered", **span, item_id=item)
             case _ if self.push_to_talk:
                 return
-            case events.SpeechStarted(at, item):
+            case events.SpeechStarted(_, item, start):
                 self.speaking = True
-                yield self.event(f"{buffer}.speech_started", audio_start_ms=ms_of(at), item_id=item)
+                at_ms = ms_of(start)
+                yield self.event(f"{buffer}.speech_started", audio_start_ms=at_ms, item_id=item)
             case events.SpeechStopped(at, _, item):
                 # A commit in the middle of speech is not told as its end.
                 if not isinstance(self.doing, messages.Commit):
@@ -294,9 +295,9 @@ class OpenAiCodec:
             case events.Cleared():
                 self.speaking = self.appended = False
                 yield self.event("input_audio_buffer.cleared")
-            case events.Committed(item, previous, spoken):
+            case events.Committed(item, previous):
                 self.speaking = self.appended = False
-                if spoken:
+                if item.clips:
                     kind = "input_audio_buffer.committed"
                     yield self.event(kind, item_id=item.id, previous_item_id=previous)
                 yield from self.placed(item, previous)
