@@ -1,19 +1,35 @@
-"""The turns of one conversation: what was said, what was delivered, and how much of it is kept.
+"""The items of one conversation, the turns they make, and how much of it is kept.
 
-Rule: an assistant turn holds the token ids that the peer has had, never re-tokenised text, and
-never one token more. A conversation outlives its connection, so that a peer can take it up again.
+Rule: neighbouring user items are one turn of the model: what was said, then what was written. An
+answer of which nothing was delivered is no turn, so that its question stays open. A conversation
+outlives its connection, so that a peer can take it up again.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from realtime.engine.api import AssistantTurn, Clip, Request, Sampling, SystemTurn, Turn, UserTurn
+from realtime.events import FRONT
+from realtime.items import (
+    Answer,
+    AnswerDraft,
+    Item,
+    ItemDraft,
+    OtherDraft,
+    OtherItem,
+    Reference,
+    SystemDraft,
+    SystemItem,
+    UserDraft,
+    UserItem,
+)
 
+LONGEST = 30 * 16_000  # samples of a clip: the window of the model's encoder
+TENTH = 1_600  # samples: 100 ms
 SAMPLES_PER_MEL_FRAME = 160  # hop of the log-mel: 10 ms
 TURN_OVERHEAD = 6  # <|im_start|>role\n ... <|im_end|>\n
 CLIP_OVERHEAD = 8  # "Audio N: " <|audio_bos|> ... <|audio_eos|> \n
@@ -26,42 +42,16 @@ def audio_tokens(samples: int) -> int:
     return max(0, ((mel_frames - 1) // 2 + 1 - 2) // 2 + 1)
 
 
-@dataclass(slots=True)
-class Answer:
-    """An assistant turn as it is delivered, piece by piece."""
+class UnknownItem(LookupError):
+    """There is no item of this id here."""
 
-    turn: int
-    pieces: list[tuple[tuple[int, ...], str]] = field(default_factory=list)
-    played: int | None = None
-    """Characters that the user has seen or heard, if the peer reports it."""
 
-    @property
-    def text(self) -> str:
-        """Give what was delivered, as text."""
-        return "".join(text for _, text in self.pieces)
-
-    @property
-    def tokens(self) -> tuple[int, ...]:
-        """Give what was delivered, as token ids."""
-        return tuple(token for tokens, _ in self.pieces for token in tokens)
-
-    def cut_to_played(self) -> bool:
-        """Drop the pieces that the user has not wholly had; tell whether any was dropped."""
-        if self.played is None:
-            return False
-        kept = chars = 0
-        for _, text in self.pieces:
-            chars += len(text)
-            if chars > self.played:
-                break
-            kept += 1
-        dropped = kept < len(self.pieces)
-        del self.pieces[kept:]
-        return dropped
+class ItemExists(LookupError):
+    """There is an item of this id already."""
 
 
 class Conversation:
-    """The turns so far, as the next request will carry them."""
+    """The items so far, as the next request will carry them."""
 
     def __init__(self, id: str, *, system: str | None = None) -> None:
         self.id = id
@@ -69,36 +59,87 @@ class Conversation:
         self.turn = 0
         """Number of the latest answer asked for; never goes back."""
         self.clips_made = 0
-        self.items: list[UserTurn | Answer] = []
+        self.items_made = 0
+        self.items: list[Item] = []
+
+    # ---- items ----------------------------------------------------------------------------------
+
+    def new_id(self) -> str:
+        """Name an item that is to come."""
+        self.items_made += 1
+        return f"item_{self.id}_{self.items_made}"
 
     def clip(self, pcm: NDArray[np.int16]) -> Clip:
         """Name these samples for ever."""
         self.clips_made += 1
         return Clip(f"{self.id}/{self.clips_made}", pcm)
 
-    def add_user(self, parts: tuple[Clip | str, ...], budget: int) -> None:
-        """Add what the user said and wrote; an unanswered turn goes on, up to `budget` tokens."""
-        self.items = self.items_with(parts, budget)
+    def make(self, draft: ItemDraft) -> Item:
+        """Make an item of what the peer brought; recordings beyond the window become several."""
+        id = draft.id or self.new_id()
+        match draft:
+            case UserDraft(_, parts, transcript):
+                return UserItem(id, tuple(self.clips_of(parts)), transcript)
+            case SystemDraft(_, text):
+                return SystemItem(id, text)
+            case AnswerDraft(_, text):
+                return Answer(id, 0, [((), text)] if text else [])
+            case OtherDraft(_, data):
+                return OtherItem(id, data)
 
-    def items_with(self, parts: tuple[Clip | str, ...], budget: int) -> list[UserTurn | Answer]:
-        """Give the items as `add_user` would leave them."""
-        if self.items and isinstance(last := self.items[-1], UserTurn):
-            longer = UserTurn(last.parts + parts)
-            if item_tokens(longer) <= budget:
-                return [*self.items[:-1], longer]
-        return [*self.items, UserTurn(parts)]
+    def clips_of(self, parts: Sequence[NDArray[np.int16] | str]) -> Iterator[Clip | str]:
+        """Turn recordings into clips."""
+        for part in parts:
+            if isinstance(part, str):
+                yield part
+            else:
+                yield from map(self.clip, windows(part))
+
+    def index(self, id: str) -> int:
+        """Find an item; raise UnknownItem."""
+        for index, item in enumerate(self.items):
+            if item.id == id:
+                return index
+        raise UnknownItem(id)
+
+    def place(self, draft: ItemDraft, after: str | None = None) -> Item:
+        """Make an item behind another, at the FRONT or at the end; UnknownItem, ItemExists."""
+        at = self.place_behind(after)
+        if draft.id is not None and any(item.id == draft.id for item in self.items):
+            raise ItemExists(draft.id)
+        item = self.make(draft)
+        self.items.insert(at, item)
+        return item
+
+    def place_behind(self, after: str | None) -> int:
+        """Give the index of the place behind an item."""
+        if after is None:
+            return len(self.items)
+        return 0 if after == FRONT else self.index(after) + 1
+
+    def replace(self, item: Item) -> None:
+        """Put an item in the place of the one with its id, if that is still there."""
+        for index, other in enumerate(self.items):
+            if other.id == item.id:
+                self.items[index] = item
+
+    def previous(self, id: str) -> str | None:
+        """Give the id of the item before this one; None for the first."""
+        index = self.index(id)
+        return self.items[index - 1].id if index else None
+
+    def add_user(self, parts: tuple[Clip | str, ...], id: str | None = None) -> UserItem:
+        """Add what the user said and wrote; an unanswered turn goes on."""
+        item = UserItem(id or self.new_id(), parts)
+        self.items.append(item)
+        return item
 
     def begin_answer(self) -> Answer:
-        """Open the answer to the last user turn."""
+        """Open the next answer."""
         self.turn += 1
-        answer = Answer(self.turn)
+        answer = Answer(self.new_id(), self.turn)
         self.items.append(answer)
         return answer
-
-    def drop_empty_answer(self) -> None:
-        """Forget the last answer when nothing of it was delivered: its question is still open."""
-        if self.items and isinstance(last := self.items[-1], Answer) and not last.pieces:
-            self.items.pop()
 
     @property
     def last_answer(self) -> Answer | None:
@@ -108,28 +149,44 @@ class Conversation:
     @property
     def unanswered(self) -> bool:
         """Tell whether the last word is the user's."""
-        return bool(self.items) and isinstance(self.items[-1], UserTurn)
+        for item in reversed(self.items):
+            if isinstance(item, UserItem):
+                return True
+            if isinstance(item, Answer) and item.pieces:
+                return False
+        return False
+
+    def spoken_after(self, id: str) -> bool:
+        """Tell whether the user said something behind this item, which may be gone."""
+        for item in reversed(self.items):
+            if item.id == id:
+                return False
+            if isinstance(item, UserItem):
+                return True
+        return False
 
     def clear(self) -> None:
-        """Forget every turn; the system prompt stays."""
+        """Forget every item; the system prompt stays."""
         self.items.clear()
 
-    def turns(self, items: list[UserTurn | Answer] | None = None) -> Iterator[Turn]:
-        """Yield the turns (or what `items` would make of them) as the engine takes them."""
-        if self.system is not None:
-            yield SystemTurn(self.system)
-        for item in self.items if items is None else items:
-            match item:
-                case UserTurn():
-                    yield item
-                case Answer():
-                    yield AssistantTurn(tokens=item.tokens)
+    # ---- requests -------------------------------------------------------------------------------
 
-    def request(self, sampling: Sampling) -> Request:
-        """Ask for an answer to the conversation as it stands, and open that answer."""
-        turns = tuple(self.turns())
-        answer = self.begin_answer()
-        return Request(f"{self.id}:{answer.turn}", self.id, turns, sampling)
+    def turns(
+        self, items: Sequence[Item] | None = None, system: str | None = None
+    ) -> tuple[Turn, ...]:
+        """Give the turns that the items make; `system` stands in for the system prompt."""
+        said = self.items if items is None else items
+        prompts = [system if system is not None else self.system or ""]
+        prompts += [item.text for item in said if isinstance(item, SystemItem)]
+        text = "\n\n".join(filter(None, prompts))
+        return (*([SystemTurn(text)] if text else []), *dialogue(said))
+
+    def resolve(self, drafts: Sequence[ItemDraft | Reference]) -> list[Item]:
+        """Make items that stay out of the conversation, or find them in it; raise UnknownItem."""
+        return [
+            self.items[self.index(draft.id)] if isinstance(draft, Reference) else self.make(draft)
+            for draft in drafts
+        ]
 
     def guess(
         self, parts: tuple[Clip | str, ...], budget: int, sampling: Sampling
@@ -138,36 +195,73 @@ class Conversation:
 
         None when the turn would make the conversation lose older ones: that is not done on a guess.
         """
-        items = self.items_with(parts, budget)
+        items = [*self.items, UserItem("", parts)]
         if self.tokens(items) > budget:
             return None
         # The number of clips tells the guesses of one turn apart.
         name = f"{self.id}:{self.turn + 1}?{self.clips_made}"
-        return Request(name, self.id, tuple(self.turns(items)), sampling, priority="low")
+        return Request(name, self.id, self.turns(items), sampling, priority="low")
 
-    def tokens(self, items: list[UserTurn | Answer] | None = None) -> int:
+    # ---- the budget -----------------------------------------------------------------------------
+
+    def tokens(self, items: Sequence[Item] | None = None) -> int:
         """Estimate the tokens of the whole prompt: audio and answers exactly, text cautiously."""
         system = text_tokens(self.system) + TURN_OVERHEAD if self.system else 0
         return system + sum(item_tokens(i) for i in (self.items if items is None else items))
 
-    def trim(self, budget: int) -> int:
-        """Over the budget, drop the oldest turns in one step down to two thirds of it.
+    def trim(self, budget: int) -> list[Item]:
+        """Over the budget, drop the oldest items in one step down to two thirds of it.
 
         One larger step keeps the prefix that the engine has warm stable for longer than many small
-        ones. The last user turn stays, however long. Returns the number of turns dropped.
+        ones. What the user said last stays, however long, and so do instructions. Returns what was
+        dropped.
         """
-        if self.tokens() <= budget:
-            return 0
-        starts = [i for i, item in enumerate(self.items) if isinstance(item, UserTurn)][1:]
         total = self.tokens()
-        dropped = 0
-        for start in starts:
-            total -= sum(item_tokens(item) for item in self.items[dropped:start])
-            dropped = start
+        if total <= budget:
+            return []
+        users = [i for i, item in enumerate(self.items) if isinstance(item, UserItem)]
+        dropped: list[Item] = []
+        begin = 0
+        for start in users[1:]:
+            leaving = [i for i in self.items[begin:start] if not isinstance(i, SystemItem)]
+            dropped += leaving
+            total -= sum(map(item_tokens, leaving))
+            begin = start
             if total <= budget * 2 // 3:
                 break
-        del self.items[:dropped]
+        gone = {item.id for item in dropped}
+        self.items = [item for item in self.items if item.id not in gone]
         return dropped
+
+
+def windows(pcm: NDArray[np.int16]) -> Iterator[NDArray[np.int16]]:
+    """Cut a recording into parts of the same length (to 100 ms) that the encoder can hear."""
+    count = -(-len(pcm) // LONGEST)
+    length = -(-len(pcm) // max(1, count) // TENTH) * TENTH
+    yield from (pcm[at : at + length] for at in range(0, len(pcm), max(1, length)))
+
+
+def dialogue(items: Sequence[Item]) -> Iterator[Turn]:
+    """Yield the turns that items make, neighbouring user items as one."""
+    run: list[UserItem] = []
+    for item in items:
+        match item:
+            case UserItem():
+                run.append(item)
+            case Answer(pieces=[_, *_]):
+                if run:
+                    yield user_turn(run)
+                    run = []
+                yield AssistantTurn(tokens=item.tokens, text="" if item.tokens else item.text)
+    if run:
+        yield user_turn(run)
+
+
+def user_turn(run: Sequence[UserItem]) -> UserTurn:
+    """Join user items: those with audio as they are, then what was only written."""
+    spoken = [part for item in run if item.clips for part in item.parts]
+    written = [part for item in run if not item.clips for part in item.parts]
+    return UserTurn((*spoken, *(["\n".join(map(str, written))] if written else [])))
 
 
 def text_tokens(text: str) -> int:
@@ -175,11 +269,23 @@ def text_tokens(text: str) -> int:
     return -(-len(text.encode("utf-8", "replace")) // BYTES_PER_TOKEN)
 
 
-def item_tokens(item: UserTurn | Answer) -> int:
-    """Estimate the tokens of one turn with its frame."""
-    if isinstance(item, Answer):
-        return TURN_OVERHEAD + sum(len(tokens) for tokens, _ in item.pieces)
-    return TURN_OVERHEAD + sum(
+def item_tokens(item: Item) -> int:
+    """Estimate the tokens of one item with its frame."""
+    match item:
+        case Answer():
+            written = sum(text_tokens(text) for tokens, text in item.pieces if not tokens)
+            return TURN_OVERHEAD + len(item.tokens) + written
+        case UserItem():
+            return TURN_OVERHEAD + sum(map(part_tokens, item.parts))
+        case SystemItem():
+            return TURN_OVERHEAD + text_tokens(item.text)
+        case OtherItem():
+            # The model never sees it, but it takes room here like text.
+            return TURN_OVERHEAD + text_tokens(repr(item.data))
+
+
+def part_tokens(part: Clip | str) -> int:
+    """Estimate the tokens of one part of a user item."""
+    return (
         text_tokens(part) if isinstance(part, str) else audio_tokens(len(part.pcm)) + CLIP_OVERHEAD
-        for part in item.parts
     )

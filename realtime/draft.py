@@ -14,6 +14,8 @@ class Draft:
         self.clips: list[Clip] = []
         self.texts: list[str] = []
         self.instruction = ""
+        self.item: str | None = None
+        """Id that the peer has been told for it."""
 
     def __bool__(self) -> bool:
         """Tell whether anything was said or written; a standing instruction alone is no turn."""
@@ -47,3 +49,4 @@ class Draft:
     def clear(self) -> None:
         """Begin anew; the standing instruction stays."""
         self.clips, self.texts = [], []
+        self.item = None

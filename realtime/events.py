@@ -80,7 +80,7 @@ class ItemsResponseAsked:
 
 @dataclass(frozen=True, slots=True)
 class ItemPut:
-    """Put an item into the conversation: behind item `after`, at the FRONT, or (None) at the end."""
+    """Put an item behind the item `after`, at the FRONT, or (None) at the end."""
 
     draft: ItemDraft
     after: str | None = None
@@ -243,6 +243,8 @@ class SpeechStarted:
 
     at: int
     item: str = ""
+    start: int = field(default=0, compare=False)
+    """Where the audio of that item begins, by the prefix padding earlier."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -269,7 +271,6 @@ class Committed:
 
     item: UserItem
     previous: str | None
-    spoken: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -73,6 +73,8 @@ class Metrics:
                 self.utterances.inc()
             case Final():
                 self.responses.labels(notice.finish).inc()
+                if notice.failure is not None:
+                    self.errors.labels(notice.failure.code).inc()
             case Trouble():
                 self.errors.labels(notice.code).inc()
 

@@ -1,11 +1,12 @@
 """The turn machine: who speaks, who is answered, who is interrupted. No I/O, no clock.
 
-Theory of operation. The user either speaks (HEARING) or not. When an utterance ends, its audio and
-the text that came with it become a user turn and an answer is asked for (WAITING); its first piece
-moves us to RESPONDING, its end back to LISTENING. Speech while an answer is due or under way stops
-it first (barge-in: the user always wins). What was delivered by then stays in the conversation;
-late pieces of a stopped answer carry its id and are dropped in one place. If nothing was delivered,
-the question is still open, and what the user says next continues that same turn.
+Theory of operation. The user speaks or does not (`hearing`); an answer is due (WAITING), under way
+(RESPONDING) or neither. When an utterance ends, its audio and the text that came with it become an
+item of the conversation and an answer is asked for. Speech while an answer is due or under way
+stops it first (barge-in: the user always wins, unless the peer wants otherwise). What was delivered
+by then stays in the conversation; late pieces of a stopped answer carry its id and are dropped in
+one place. If nothing was delivered, the question is still open, and what the user says next
+continues that same turn.
 
 At a short pause the utterance is frozen and its answer asked for on a guess, held back: the end of
 speech confirms it, more speech (or a word that changes the turn) drops it. The peer sees nothing of
@@ -16,10 +17,11 @@ Time is sample positions: the same audio gives the same events however it was cu
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum, auto
 from typing import Literal, assert_never
 
+from realtime.aside import Asides, with_audio
 from realtime.audio.endpoint import (
     Continued,
     Ended,
@@ -30,17 +32,21 @@ from realtime.audio.endpoint import (
     Started,
     Utterance,
 )
-from realtime.audio.pcm import SAMPLE_RATE
-from realtime.conversation import Answer, Conversation
+from realtime.audio.pcm import SAMPLE_RATE, samples_of
+from realtime.conversation import Conversation, audio_tokens
 from realtime.draft import Draft
-from realtime.engine.api import Clip, Sampling, Usage
+from realtime.editing import Editing, trouble
+from realtime.engine.api import Clip, Request, Sampling, Turn, Usage, UserTurn
 from realtime.events import (
     AudioReceived,
     Cancel,
     CancelAsked,
     Cancelled,
     ClearAsked,
+    Cleared,
     CommitAsked,
+    Committed,
+    Configured,
     Confirm,
     Effect,
     Emit,
@@ -48,6 +54,11 @@ from realtime.events import (
     Generate,
     Input,
     InstructionSet,
+    ItemAsked,
+    ItemCut,
+    ItemDropped,
+    ItemPut,
+    ItemsResponseAsked,
     Partial,
     PingReceived,
     Played,
@@ -56,19 +67,26 @@ from realtime.events import (
     ResponseAsked,
     ResponseEnded,
     ResponseFailed,
+    ResponseOptions,
+    ResponseStarted,
+    SettingsApplied,
+    SilenceNoticed,
     SpeechStarted,
     SpeechStopped,
     TextDelta,
     TextReceived,
     Trouble,
+    TurnSettings,
 )
+from realtime.items import Answer, Item
+
+UNCHANGED = ResponseOptions()
 
 
 class State(Enum):
-    """What the session is doing."""
+    """How far the answer of the conversation has come."""
 
     LISTENING = auto()
-    HEARING = auto()
     WAITING = auto()
     RESPONDING = auto()
 
@@ -76,18 +94,13 @@ class State(Enum):
 class Move(Enum):
     """What changes the state."""
 
-    SPEECH = auto()
-    NO_SPEECH = auto()
     ASK = auto()
     DELTA = auto()
     END = auto()
 
 
 TRANSITIONS = {
-    (State.LISTENING, Move.SPEECH): State.HEARING,
-    (State.HEARING, Move.NO_SPEECH): State.LISTENING,
     (State.LISTENING, Move.ASK): State.WAITING,
-    (State.HEARING, Move.ASK): State.WAITING,
     (State.WAITING, Move.DELTA): State.RESPONDING,
     (State.RESPONDING, Move.DELTA): State.RESPONDING,
     (State.WAITING, Move.END): State.LISTENING,
@@ -108,6 +121,8 @@ class SessionConfig:
     """Of the written instructions of one turn, UTF-8."""
     budget_tokens: int = 6_144
     """Of the conversation; see Conversation.trim."""
+    transcription_prompt: str = "What does the person say?"
+    """How the model is asked to write down what it hears."""
     speculate: bool = True
     """Ask for the answer at a pause already, before the end of speech is certain."""
 
@@ -125,6 +140,7 @@ class Guess:
     utterance: Utterance
     clip: Clip
     response: str
+    audio_tokens: int
     held: list[TextDelta | ResponseEnded] = field(default_factory=list)
 
 
@@ -141,46 +157,70 @@ class Session:
         self.conversation = conversation
         self.endpointer = endpointer
         self.config = config
+        self.settings = TurnSettings(automatic=endpointer.config.automatic)
+        self.endpoint_defaults = endpointer.config
+        self.system = conversation.system
+        """The server's system prompt; the peer may set its own."""
         self.state = State.LISTENING
+        self.hearing = False
+        """The user speaks."""
         self.response: str | None = None
         """Id of the answer that is due or under way."""
+        self.answer = Answer("", 0)
+        """That answer, or the one before."""
+        self.audio_tokens = 0
+        """Of its prompt."""
+        self.owed = False
+        """The user has spoken during an answer that was not to be stopped."""
         self.guess: Guess | None = None
         self.partials = 0
         self.onset = 0
         """Where the speech being heard began."""
+        self.silent_from: int | None = None
+        """Since when the user has said nothing to the last answer."""
         self.draft = Draft(config.max_text_bytes)
         self.waited: tuple[tuple[str, float], ...] = ()
         """How long the current turn was waited for after its speech, in ms."""
+        self.asides = Asides(conversation, config.transcription_prompt)
+        self.editing = Editing(
+            conversation,
+            min_audio_ms=config.min_audio_ms,
+            max_turn_s=config.max_turn_s,
+            budget=config.budget_tokens,
+        )
 
     def receive(self, event: Input) -> list[Effect]:
         """Take one fact; give the orders that follow from it."""
         match event:
             case AudioReceived(pcm):
-                return self.heard(self.endpointer.push(pcm), self.endpointer.config.hangover_ms)
+                hangover = self.endpointer.config.hangover_ms
+                effects = self.heard(self.endpointer.push(pcm), hangover, self.settings.respond)
+                return effects + self.notice_silence()
             case TextDelta() | ResponseEnded() | ResponseFailed():
-                if event.response == self.response:
-                    return self.answered(event)
-                self.hold(event)
-                return []
+                return self.engine_says(event)
             case TextReceived(text):
                 return self.take_text(text)
             case InstructionSet(text):
                 return self.set_instruction(text)
-            case CommitAsked():
-                return self.commit()
+            case CommitAsked(respond):
+                return self.commit(respond)
             case ResponseAsked():
                 return self.respond()
-            case CancelAsked():
-                if self.response is None:
-                    return [trouble("nothing_to_cancel", "No answer is under way.")]
-                return self.stop_answer()
+            case ItemsResponseAsked(options):
+                return self.respond_to_items(options)
+            case ItemPut() | ItemAsked() | ItemDropped() | ItemCut():
+                return [*self.drop_guess(), *self.editing.apply(event)]
+            case Configured(settings):
+                return self.configure(settings)
+            case CancelAsked(response):
+                return self.cancel(response)
             case ClearAsked():
                 return self.clear()
             case Played(turn, chars):
                 self.note_played(turn, chars)
                 return []
             case ResetAsked():
-                effects = self.stop_answer() + self.clear()
+                effects = self.stop_answer("asked") + self.clear()
                 self.conversation.clear()
                 return effects
             case PingReceived():
@@ -188,21 +228,41 @@ class Session:
             case _:
                 assert_never(event)
 
+    def configure(self, settings: TurnSettings) -> list[Effect]:
+        """Take turns as the peer wants from now on."""
+        chosen = {
+            name: value
+            for name in ("hangover_ms", "prefix_padding_ms")
+            if (value := getattr(settings, name)) is not None
+        }
+        self.endpointer.configure(
+            self.endpoint_defaults.adjusted(automatic=settings.automatic, **chosen),
+            settings.threshold,
+        )
+        if not settings.automatic:
+            self.hearing = False
+        self.settings = settings
+        own = settings.instructions
+        self.conversation.system = self.system if own is None else own or None
+        return [*self.drop_guess(), Emit(SettingsApplied())]
+
     # ---- the user speaks ------------------------------------------------------------------------
 
-    def heard(self, events: list[EndpointEvent], hangover_ms: float = 0.0) -> list[Effect]:
+    def heard(
+        self, events: list[EndpointEvent], hangover_ms: float = 0.0, respond: bool = True
+    ) -> list[Effect]:
         """Follow the endpointer; `hangover_ms` is how long an end among `events` was waited for."""
         effects: list[Effect] = []
         for event in events:
             match event:
-                case Started(at):
+                case Started(at, start):
                     # In manual turns sound means nothing; only a commit interrupts.
                     if self.endpointer.config.automatic:
-                        effects += self.speech_started(at)
+                        effects += self.speech_started(at, start)
                 case Continued(utterance):
-                    effects += self.keep(utterance)
+                    effects += self.keep(utterance, respond)
                 case Ended(utterance):
-                    effects += self.utterance_ended(utterance, hangover_ms)
+                    effects += self.utterance_ended(utterance, hangover_ms, respond)
                 case Paused(utterance):
                     effects += self.speculate(utterance)
                 case Resumed():
@@ -211,23 +271,32 @@ class Session:
                     assert_never(event)
         return effects
 
-    def speech_started(self, at: int) -> list[Effect]:
+    def speech_started(self, at: int, start: int) -> list[Effect]:
         """Stop the answer, if one is due, under way or still being played: the user speaks."""
-        if self.response is not None:
-            effects = self.stop_answer()
-        else:
-            effects = self.cut_unplayed()
-        self.move(Move.SPEECH)
+        self.hearing = True
         self.onset = at
-        return [*effects, Emit(SpeechStarted(at))]
+        self.silent_from = None
+        effects: list[Effect] = [Emit(SpeechStarted(at, self.coming_item(), start))]
+        if self.response is None:
+            effects += self.cut_unplayed()
+        elif self.settings.interrupt:
+            effects += self.stop_answer("speech")
+        return effects
+
+    def coming_item(self) -> str:
+        """Give the id of the item that is being spoken."""
+        if self.draft.item is None:
+            self.draft.item = self.conversation.new_id()
+        return self.draft.item
 
     def speech_stopped(self, at: int) -> list[Effect]:
-        """Tell that the speech which was announced is over; `ask` or NO_SPEECH follows."""
-        if self.state is not State.HEARING:
+        """Tell that the speech which was announced is over."""
+        if not self.hearing:
             return []
-        return [Emit(SpeechStopped(at, max(0, at - self.onset)))]
+        self.hearing = False
+        return [Emit(SpeechStopped(at, max(0, at - self.onset), self.coming_item()))]
 
-    def keep(self, utterance: Utterance) -> list[Effect]:
+    def keep(self, utterance: Utterance, respond: bool) -> list[Effect]:
         """Keep a full window of a turn that goes on, up to the limit of a turn."""
         self.draft.clips.append(self.conversation.clip(utterance.pcm))
         # The next part could overrun the limit, so the turn ends with this one.
@@ -237,38 +306,75 @@ class Session:
         return [
             *self.speech_stopped(utterance.end),
             trouble("turn_too_long", message),
-            *self.ask(),
+            *self.turn_ended(respond=respond),
         ]
 
-    def utterance_ended(self, utterance: Utterance, hangover_ms: float) -> list[Effect]:
+    def utterance_ended(
+        self, utterance: Utterance, hangover_ms: float, respond: bool
+    ) -> list[Effect]:
         """Make the utterance part of the turn and ask for its answer."""
         effects = self.speech_stopped(utterance.end)
-        if self.guess is not None and self.guess.utterance == utterance:
+        if respond and self.guess is not None and self.guess.utterance == utterance:
             return effects + self.confirm(self.guess, hangover_ms)
         effects += self.drop_guess()
         if len(utterance.pcm) * 1000 >= self.config.min_audio_ms * SAMPLE_RATE:
             self.draft.clips.append(self.conversation.clip(utterance.pcm))
         elif not self.draft.clips:
+            self.draft.item = None
             ms = len(utterance.pcm) * 1000 / SAMPLE_RATE
-            if self.state is State.HEARING:
-                self.move(Move.NO_SPEECH)
             message = f"{ms:.0f} ms of audio are too short; at least {self.config.min_audio_ms} ms."
             return [*effects, trouble("audio_too_short", message)]
-        return effects + self.ask(hangover_ms)
+        return effects + self.turn_ended(hangover_ms, respond=respond)
+
+    def turn_ended(self, hangover_ms: float = 0.0, *, respond: bool) -> list[Effect]:
+        """Make what was said and written an item; answer it, now or once it is our turn."""
+        if not respond:
+            return self.commit_draft()
+        if self.response is not None and not self.settings.interrupt:
+            self.owed = True
+            return self.commit_draft()
+        return self.ask(hangover_ms)
+
+    def commit_draft(self) -> list[Effect]:
+        """Make what was said and written an item of the conversation."""
+        parts, id = self.draft.parts(), self.draft.item
+        self.draft.clear()
+        return self.add_item(parts, id) if parts else []
+
+    def add_item(self, parts: tuple[Clip | str, ...], id: str | None) -> list[Effect]:
+        """Add what the user said, and have it written down if the peer wants that."""
+        item = self.conversation.add_user(parts, id)
+        effects: list[Effect] = [Emit(Committed(item, self.conversation.previous(item.id)))]
+        if self.settings.transcribe and item.clips:
+            effects += self.asides.transcribe(item)
+        return effects
+
+    def notice_silence(self) -> list[Effect]:
+        """Answer the silence itself when the user has said nothing for as long as is set."""
+        limit, start = self.settings.idle_ms, self.silent_from
+        if limit is None or start is None or self.hearing or not self.settings.automatic:
+            return []
+        end = self.endpointer.position
+        if end - start < samples_of(limit):
+            return []
+        self.silent_from = None
+        events = self.endpointer.commit()
+        return [Emit(SilenceNoticed(start, end, self.coming_item())), *self.heard(events)]
 
     # ---- the answer before the end of speech ----------------------------------------------------
 
     def speculate(self, utterance: Utterance) -> list[Effect]:
         """Ask at a pause what the answer would be, if this is all that is said."""
-        if not self.config.speculate or self.state is not State.HEARING:
+        wanted = self.config.speculate and self.settings.respond and self.hearing
+        if not wanted or self.response is not None:
             return []
         clip = self.conversation.clip(utterance.pcm)
-        budget, sampling = self.config.budget_tokens, self.config.sampling
-        request = self.conversation.guess(self.draft.parts(clip), budget, sampling)
+        parts = self.draft.parts(clip)
+        request = self.conversation.guess(parts, self.config.budget_tokens, self.sampling)
         if request is None:
             return []
-        self.guess = Guess(utterance, clip, request.id)
-        return [Generate(request)]
+        self.guess = Guess(utterance, clip, request.id, audio_of(request.turns))
+        return [Generate(request, "guess")]
 
     def hold(self, event: TextDelta | ResponseEnded | ResponseFailed) -> None:
         """Keep a piece of the guess; anything else is late news of an answer that was stopped."""
@@ -282,12 +388,12 @@ class Session:
     def confirm(self, guess: Guess, hangover_ms: float) -> list[Effect]:
         """Make the guess the answer and pass on what has come of it."""
         self.guess = None
-        self.conversation.add_user(self.draft.parts(guess.clip), self.config.budget_tokens)
+        parts, id = self.draft.parts(guess.clip), self.draft.item
         self.draft.clear()
-        self.conversation.begin_answer()
-        self.answer_is_due(guess.response, hangover_ms)
+        effects = self.add_item(parts, id)
+        effects += self.answer_is_due(guess.response, guess.audio_tokens, hangover_ms)
         released = [effect for event in guess.held for effect in self.answered(event)]
-        return [Confirm(guess.response), *released]
+        return [*effects, Confirm(guess.response), *released]
 
     def drop_guess(self) -> list[Effect]:
         """Forget the guess: the turn is another one."""
@@ -299,22 +405,22 @@ class Session:
 
     # ---- the user asks --------------------------------------------------------------------------
 
-    def commit(self) -> list[Effect]:
+    def commit(self, respond: bool) -> list[Effect]:
         """End the utterance now."""
         taken_up = self.response is not None and self.endpointer.config.automatic
-        if taken_up and self.state is not State.HEARING and not self.draft.texts:
+        if respond and taken_up and not self.hearing and not self.draft.texts:
             # The end of speech was found just before the peer asked for it: nothing was lost.
             return [trouble("nothing_to_commit", "The utterance is already being answered.")]
         events = self.endpointer.commit()
         if events:
-            return self.heard(events)
+            return self.heard(events, respond=respond)
         if self.draft:
-            return self.ask()
+            return self.ask() if respond else self.commit_draft()
         return [trouble("nothing_to_commit", "There is no audio to commit.")]
 
     def respond(self) -> list[Effect]:
         """Answer now: what is being said, what was written, or an open question."""
-        if self.state is State.HEARING or not self.endpointer.config.automatic:
+        if self.hearing or not self.endpointer.config.automatic:
             events = self.endpointer.commit()
             if events:
                 return self.heard(events)
@@ -323,26 +429,63 @@ class Session:
         return [trouble("nothing_to_answer", "Nothing was said or written since the last answer.")]
 
     def ask(self, hangover_ms: float = 0.0) -> list[Effect]:
-        """Turn what was said and written into a user turn and ask for its answer."""
-        effects = self.stop_answer() + self.drop_guess()
-        parts = self.draft.parts()
-        self.draft.clear()
-        if parts:
-            self.conversation.add_user(parts, self.config.budget_tokens)
-        dropped = self.conversation.trim(self.config.budget_tokens)
-        if dropped:
-            message = f"The conversation was too long: its {dropped} oldest turns were dropped."
-            effects.append(trouble("conversation_trimmed", message))
-        request = self.conversation.request(self.config.sampling)
-        self.answer_is_due(request.id, hangover_ms)
+        """Turn what was said and written into an item and ask for its answer."""
+        reason: Literal["speech", "asked"] = "speech" if hangover_ms else "asked"
+        effects = self.stop_answer(reason) + self.drop_guess() + self.commit_draft()
+        return effects + self.begin_answer(UNCHANGED, hangover_ms=hangover_ms)
+
+    def respond_to_items(self, options: ResponseOptions) -> list[Effect]:
+        """Answer the items as they stand, or those that the peer gives."""
+        if not options.aside and self.response is not None:
+            message = "An answer is under way; wait for its end, or cancel it first."
+            return [trouble("response_active", message)]
+        if options.aside and self.asides.full:
+            return [trouble("too_many_responses", "Too many answers are under way already.")]
+        items = self.conversation.items
+        if options.input is not None:
+            found = self.editing.resolve(options.input)
+            if isinstance(found, Emit):
+                return [found]
+            items = found
+        if not options.aside:
+            return [*self.drop_guess(), *self.begin_answer(options, items)]
+        turns = self.conversation.turns(items, options.instructions)
+        sampling = options.sampling or self.sampling
+        return self.asides.respond(turns, audio_of(turns), sampling, options)
+
+    def begin_answer(
+        self,
+        options: ResponseOptions,
+        items: list[Item] | None = None,
+        *,
+        hangover_ms: float = 0.0,
+    ) -> list[Effect]:
+        """Ask for an answer to the items, or to the conversation."""
+        effects: list[Effect] = [*self.editing.trim()]
+        turns = self.conversation.turns(items, options.instructions)
+        id = f"{self.conversation.id}:{self.conversation.turn + 1}"
+        request = Request(id, self.conversation.id, turns, options.sampling or self.sampling)
+        effects += self.answer_is_due(id, audio_of(turns), hangover_ms, options)
         return [*effects, Generate(request)]
 
-    def answer_is_due(self, response: str, hangover_ms: float) -> None:
-        """Wait for this answer from now on."""
+    def answer_is_due(
+        self,
+        response: str,
+        audio_tokens: int,
+        hangover_ms: float,
+        options: ResponseOptions = UNCHANGED,
+    ) -> list[Effect]:
+        """Open the answer and wait for it from now on."""
+        self.answer = self.conversation.begin_answer()
         self.response = response
+        self.audio_tokens = audio_tokens
+        self.owed = False
+        self.silent_from = None
         self.partials = 0
         self.waited = (("hangover", hangover_ms),) if hangover_ms else ()
         self.move(Move.ASK)
+        previous = self.conversation.previous(self.answer.id)
+        return [Emit(ResponseStarted(response, self.answer, previous, options))]
 
     def take_text(self, text: str) -> list[Effect]:
         """Keep a written instruction for the turn that is being spoken, or the next."""
@@ -361,13 +504,25 @@ class Session:
     def clear(self) -> list[Effect]:
         """Forget what was said and written since the last turn."""
         self.endpointer.clear()
+        stopped = self.speech_stopped(self.endpointer.position)
         self.draft.clear()
-        effects = self.drop_guess() + self.speech_stopped(self.endpointer.position)
-        if self.state is State.HEARING:
-            self.move(Move.NO_SPEECH)
-        return effects
+        return [*self.drop_guess(), *stopped, Emit(Cleared())]
 
     # ---- the assistant answers ------------------------------------------------------------------
+
+    @property
+    def sampling(self) -> Sampling:
+        """Give how answers are sampled here."""
+        return self.settings.sampling or self.config.sampling
+
+    def engine_says(self, event: TextDelta | ResponseEnded | ResponseFailed) -> list[Effect]:
+        """Pass a piece to the answer that it belongs to."""
+        if event.response == self.response:
+            return self.answered(event)
+        aside = self.asides.receive(event)
+        if aside is None:
+            self.hold(event)
+        return aside or []
 
     def answered(self, event: TextDelta | ResponseEnded | ResponseFailed) -> list[Effect]:
         """Deliver a piece of the current answer, or end it."""
@@ -375,20 +530,21 @@ class Session:
             case TextDelta(_, tokens, text):
                 return self.deliver(tokens, text)
             case ResponseEnded(_, finish, usage):
-                return [self.end_answer(finish, usage)]
+                ended = self.end_answer(finish, with_audio(usage, self.audio_tokens))
+                return [ended, *self.pay()]
             case ResponseFailed(_, code, message):
-                return [trouble(code, message), self.end_answer("interrupted")]
+                return [self.end_answer("interrupted", failure=Trouble(code, message)), *self.pay()]
             case _:
                 assert_never(event)
 
     def deliver(self, tokens: tuple[int, ...], text: str) -> list[Effect]:
         """Pass a piece on, and remember that the peer has it."""
         self.move(Move.DELTA)
-        answer = self.answer
-        answer.pieces.append((tokens, text))
+        self.answer.pieces.append((tokens, text))
         if not text:
             return []
-        partial = Partial(answer.turn, self.partials, text)
+        assert self.response is not None
+        partial = Partial(self.answer.turn, self.partials, text, self.response)
         self.partials += 1
         return [Emit(partial)]
 
@@ -396,22 +552,43 @@ class Session:
         self,
         finish: Literal["stop", "length", "interrupted"],
         usage: Usage | None = None,
+        *,
+        reason: Literal["speech", "asked"] | None = None,
+        failure: Trouble | None = None,
     ) -> Emit:
         """Close the current answer; its turn number and text go to the peer."""
-        answer = self.answer
+        assert self.response is not None
+        answer, response = self.answer, self.response
         self.response = None
-        self.conversation.drop_empty_answer()
         self.move(Move.END)
-        return Emit(Final(answer.turn, answer.text, finish, usage, self.waited))
+        if reason is None:
+            self.silent_from = self.endpointer.position
+        final = Final(answer.turn, answer.text, finish, usage, self.waited, response)
+        return Emit(replace(final, reason=reason, failure=failure))
 
-    def stop_answer(self) -> list[Effect]:
+    def pay(self) -> list[Effect]:
+        """Answer what was said during an answer that was not to be stopped."""
+        if not (self.owed and self.conversation.spoken_after(self.answer.id)):
+            return []
+        return self.begin_answer(UNCHANGED)
+
+    def cancel(self, response: str | None) -> list[Effect]:
+        """Stop the answer that the peer means."""
+        if response not in (None, self.response):
+            effects = self.asides.cancel(response)
+        else:
+            effects = self.stop_answer("asked")
+        return effects or [trouble("nothing_to_cancel", "No such answer is under way.")]
+
+    def stop_answer(self, reason: Literal["speech", "asked"]) -> list[Effect]:
         """Stop the current answer, if any, and keep what the user has had of it."""
         if self.response is None:
             return []
         cancel = Cancel(self.response)
         self.answer.cut_to_played()
         cancelled = Cancelled(self.answer.turn, self.answer.text)
-        return [cancel, Emit(cancelled), self.end_answer("interrupted")]
+        self.owed = False
+        return [cancel, Emit(cancelled), self.end_answer("interrupted", reason=reason)]
 
     def cut_unplayed(self) -> list[Effect]:
         """Drop what was delivered but not yet heard of an answer that is still being played."""
@@ -426,18 +603,13 @@ class Session:
         if answer is not None and answer.turn == turn:
             answer.played = max(answer.played or 0, chars)
 
-    @property
-    def answer(self) -> Answer:
-        """Give the answer that is due or under way."""
-        answer = self.conversation.last_answer
-        assert answer is not None, "a live response always has the last item"
-        return answer
-
     def move(self, move: Move) -> None:
         """Change the state; an illegal move is our own bug and raises KeyError here."""
         self.state = TRANSITIONS[self.state, move]
 
 
-def trouble(code: str, message: str) -> Emit:
-    """Tell the peer what did not go as asked; the session goes on."""
-    return Emit(Trouble(code, message))
+def audio_of(turns: tuple[Turn, ...]) -> int:
+    """Count the tokens of the audio in a prompt."""
+    users = (turn for turn in turns if isinstance(turn, UserTurn))
+    clips = (part for turn in users for part in turn.parts if isinstance(part, Clip))
+    return sum(audio_tokens(len(clip.pcm)) for clip in clips)

@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from realtime.conversation import Answer, Conversation, audio_tokens
-from realtime.engine.api import AssistantTurn, Sampling, SystemTurn, UserTurn
+from realtime.conversation import Conversation, audio_tokens
+from realtime.engine.api import AssistantTurn, SystemTurn, UserTurn
+from realtime.items import Answer, UserItem
 
 
 def spoken(conversation: Conversation, seconds: float = 1.0):
@@ -16,7 +17,7 @@ def spoken(conversation: Conversation, seconds: float = 1.0):
 
 
 def exchange(conversation: Conversation, seconds: float = 1.0) -> None:
-    conversation.add_user((spoken(conversation, seconds),), 10_000)
+    conversation.add_user((spoken(conversation, seconds),))
     conversation.begin_answer().pieces.append(((1, 2), "ab"))
 
 
@@ -33,7 +34,7 @@ def test_audio_tokens_are_those_of_the_model(samples, tokens):
 def test_turns_come_in_order_with_the_system_prompt_first():
     conversation = Conversation("c", system="Be brief.")
     exchange(conversation)
-    conversation.add_user(("and now?",), 10_000)
+    conversation.add_user(("and now?",))
     system, first, reply, second = conversation.turns()
     assert system == SystemTurn("Be brief.")
     assert isinstance(first, UserTurn)
@@ -51,52 +52,54 @@ def test_clips_are_named_once_for_ever():
 
 def test_an_unanswered_turn_goes_on():
     conversation = Conversation("c")
-    conversation.add_user(("a",), 100)
-    conversation.request(Sampling())
-    conversation.drop_empty_answer()
+    conversation.add_user(("a",))
+    conversation.begin_answer()
     assert conversation.unanswered
-    conversation.add_user(("b",), 100)
-    assert list(conversation.turns()) == [UserTurn(("a", "b"))]
+    conversation.add_user(("b",))
+    assert conversation.turns() == (UserTurn(("a\nb",)),)
 
 
 def test_an_unanswered_turn_does_not_go_on_without_end():
     conversation = Conversation("c")
     for _ in range(50):
-        conversation.add_user(("x" * 20,), 100)
+        conversation.add_user(("x" * 20,))
         conversation.trim(100)
     assert conversation.tokens() <= 100
 
 
-def test_requests_have_their_own_ids_even_after_clear():
+def test_items_have_their_own_ids_even_after_clear():
     conversation = Conversation("c")
-    ids = set()
+    ids, turns = set(), set()
     for _ in range(3):
-        conversation.add_user(("a",), 100)
-        ids.add(conversation.request(Sampling()).id)
+        ids.add(conversation.add_user(("a",)).id)
+        answer = conversation.begin_answer()
+        ids.add(answer.id)
+        turns.add(answer.turn)
         conversation.clear()
-    assert len(ids) == 3
+    assert len(ids) == 6
+    assert turns == {1, 2, 3}
 
 
 def test_trimming_goes_down_to_two_thirds_in_one_step_and_keeps_the_last_turn():
     conversation = Conversation("c", system="Be brief.")
     for _ in range(10):
         exchange(conversation)
-    conversation.add_user(("now",), 10_000)
+    conversation.add_user(("now",))
     before = conversation.tokens()
-    assert conversation.trim(before) == 0
+    assert conversation.trim(before) == []
     dropped = conversation.trim(before - 1)
-    assert dropped % 2 == 0
-    assert dropped > 0
+    assert len(dropped) % 2 == 0
+    assert dropped
     assert conversation.tokens() <= (before - 1) * 2 // 3
-    assert isinstance(conversation.items[0], UserTurn)
-    assert conversation.trim(1) > 0
+    assert isinstance(conversation.items[0], UserItem)
+    assert conversation.trim(1)
     assert list(conversation.turns()) == [SystemTurn("Be brief."), UserTurn(("now",))]
 
 
 def test_a_single_turn_over_the_budget_stays():
     conversation = Conversation("c")
-    conversation.add_user((spoken(conversation, 30),), 10)
-    assert conversation.trim(10) == 0
+    conversation.add_user((spoken(conversation, 30),))
+    assert conversation.trim(10) == []
     assert len(conversation.items) == 1
 
 
@@ -107,7 +110,7 @@ PIECES = st.lists(
 
 @given(PIECES, st.integers(0, 40))
 def test_a_cut_keeps_the_tokens_of_the_text_it_keeps(pieces, played):
-    answer = Answer(1, list(pieces))
+    answer = Answer("a", 1, list(pieces))
     whole = answer.text
     answer.played = played
     dropped = answer.cut_to_played()

@@ -16,9 +16,10 @@ ROOT = Path(__file__).parents[1]
 LAYERS = [
     ["realtime.errors"],
     ["realtime.audio", "realtime.engine.api"],
+    ["realtime.items"],
     ["realtime.events"],
     ["realtime.conversation"],
-    ["realtime.draft"],
+    ["realtime.draft", "realtime.aside", "realtime.editing"],
     ["realtime.session", "realtime.protocols", "realtime.engine", "realtime.metrics"],
     ["realtime.config"],
     ["realtime.gateway"],

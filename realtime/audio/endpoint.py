@@ -17,7 +17,7 @@ window is handed over in parts (Continued) that join without gap or overlap.
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from itertools import islice
 
 import numpy as np
@@ -55,6 +55,28 @@ class EndpointConfig:
         if not self.window_s <= 30:
             raise ValueError("window_s must be at most 30, the window of the model's encoder")
 
+    def adjusted(
+        self,
+        *,
+        automatic: bool,
+        hangover_ms: int | None = None,
+        prefix_padding_ms: int | None = None,
+    ) -> EndpointConfig:
+        """Give these settings with a peer's wishes, each moved to the nearest that can be."""
+        hangover = self.hangover_ms if hangover_ms is None else hangover_ms
+        prefix = self.prefix_padding_ms if prefix_padding_ms is None else prefix_padding_ms
+        room = round(self.window_s * 500) - 2 * self.min_speech_ms
+        hangover = min(max(hangover, FRAME_MS), 60_000)
+        pause = min(self.pause_ms, hangover)
+        return replace(
+            self,
+            automatic=automatic,
+            hangover_ms=hangover,
+            pause_ms=pause,
+            tail_ms=min(self.tail_ms, pause),
+            prefix_padding_ms=min(max(prefix, 0), 5_000, room),
+        )
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Utterance:
@@ -79,6 +101,8 @@ class Started:
     """Speech began at this sample, which lies before the moment it was decided."""
 
     at: int
+    start: int = field(default=0, compare=False)
+    """Where the utterance will begin: by the prefix padding earlier."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,13 +141,7 @@ class Endpointer:
 
     def __init__(self, vad: Vad, config: EndpointConfig) -> None:
         self.vad = vad
-        self.config = config
-        self.prefix = samples_of(config.prefix_padding_ms)
-        self.pause = samples_of(config.pause_ms)
-        self.hangover = samples_of(config.hangover_ms)
-        self.tail = samples_of(config.tail_ms)
-        self.window = samples_of(config.window_s * 1000)
-        self.min_frames = -(-config.min_speech_ms // FRAME_MS)
+        self.decide(config)
         self.frames: deque[bytes] = deque()  # retained audio, up to `scored`
         self.rest: Pcm = np.empty(0, np.int16)  # received, not yet a whole frame
         self.scored = 0  # end of the last whole frame
@@ -133,6 +151,28 @@ class Endpointer:
         self.paused: Utterance | None = None
         self.recent: deque[int] = deque()  # where speech frames not yet believed began
         self.onset = 0  # where their sound began
+
+    def configure(self, config: EndpointConfig, threshold: float | None = None) -> None:
+        """Decide like this from now on; what was received stays."""
+        if config.automatic != self.config.automatic:
+            self.paused = None
+            self.recent.clear()
+            self.boundary = max(self.boundary, self.oldest)
+            if config.automatic:
+                self.start = None
+        self.decide(config)
+        if threshold is not None:
+            self.vad.demand(threshold)
+
+    def decide(self, config: EndpointConfig) -> None:
+        """Take the settings, in samples."""
+        self.config = config
+        self.prefix = samples_of(config.prefix_padding_ms)
+        self.pause = samples_of(config.pause_ms)
+        self.hangover = samples_of(config.hangover_ms)
+        self.tail = samples_of(config.tail_ms)
+        self.window = samples_of(config.window_s * 1000)
+        self.min_frames = -(-config.min_speech_ms // FRAME_MS)
 
     @property
     def position(self) -> int:
@@ -149,7 +189,7 @@ class Endpointer:
         events: list[EndpointEvent] = []
         if not self.config.automatic and self.start is None and samples.size:
             self.start = self.boundary
-            events.append(Started(self.boundary))
+            events.append(Started(self.boundary, self.boundary))
         if self.rest.size:
             samples = np.concatenate((self.rest, samples))
         whole = samples.size - samples.size % FRAME
@@ -220,7 +260,7 @@ class Endpointer:
             self.recent.clear()
             self.start = max(self.onset - self.prefix, self.boundary, self.oldest)
             self.last_speech = self.scored
-            events.append(Started(self.onset))
+            events.append(Started(self.onset, self.start))
 
     def listen(self, speech: int, events: list[EndpointEvent]) -> None:
         """Follow the open utterance until it pauses."""

@@ -71,6 +71,9 @@ class Vad(Protocol):
     def reset(self) -> None:
         """Forget everything heard."""
 
+    def demand(self, threshold: float) -> None:
+        """Ask for less (0) or more (1) evidence of speech than usual (0.5)."""
+
 
 class WebRtcVad:
     """The voice-activity detector of WebRTC as it is."""
@@ -88,6 +91,11 @@ class WebRtcVad:
     def reset(self) -> None:
         """Forget everything heard."""
         self.model = webrtcvad.Vad(self.aggressiveness)
+
+    def demand(self, threshold: float) -> None:
+        """Choose how aggressively what is no speech is filtered out."""
+        self.aggressiveness = min(3, int(threshold * 4))
+        self.model.set_mode(self.aggressiveness)
 
 
 class NoiseFloor:
@@ -115,7 +123,12 @@ class SpeechDetector:
 
     def __init__(self) -> None:
         self.webrtc = WebRtcVad(1)
+        self.above_floor = ABOVE_FLOOR
         self.reset()
+
+    def demand(self, threshold: float) -> None:
+        """Ask for speech that stands so much more above the noise: 15 dB more at 1, less at 0."""
+        self.above_floor = ABOVE_FLOOR * 10.0 ** (3.0 * (threshold - 0.5))
 
     def reset(self) -> None:
         """Forget everything heard."""
@@ -135,7 +148,7 @@ class SpeechDetector:
         low = self.heard[-LOW_FRAME:]
         np.dot(samples.reshape(LOW_FRAME, -1), QUARTER, out=low)
         energy = float(np.dot(samples, samples))
-        loud = energy > ABOVE_FLOOR * self.floor.push(energy) and self.webrtc(frame)
+        loud = energy > self.above_floor * self.floor.push(energy) and self.webrtc(frame)
         signs = 0
         if loud:
             signs = self.signs(float(np.dot(low, low)) / energy * SAMPLE_RATE / LOW_RATE)

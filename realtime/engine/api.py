@@ -114,6 +114,8 @@ class Usage:
     cached_tokens: int
     """Part of `prompt_tokens` that needed no computation."""
     completion_tokens: int
+    audio_tokens: int = 0
+    """Part of `prompt_tokens` that is audio; the session knows it, the engine need not."""
 
 
 @dataclass(frozen=True, slots=True)

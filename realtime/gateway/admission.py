@@ -15,8 +15,9 @@ from typing import Protocol
 
 from realtime.config import AdmissionConfig
 from realtime.conversation import Conversation
-from realtime.engine.api import Clip, Loading, ModelInfo, UserTurn
+from realtime.engine.api import Loading, ModelInfo
 from realtime.errors import Busy
+from realtime.items import UserItem
 
 
 class Holder(Protocol):
@@ -125,9 +126,8 @@ class Admission:
 
 def bytes_of(conversation: Conversation) -> int:
     """Measure the audio of a conversation; its text and tokens are nothing beside it."""
-    users = (turn for turn in conversation.items if isinstance(turn, UserTurn))
-    clips = (part for turn in users for part in turn.parts if isinstance(part, Clip))
-    return sum(clip.pcm.nbytes for clip in clips)
+    users = (item for item in conversation.items if isinstance(item, UserItem))
+    return sum(clip.pcm.nbytes for item in users for clip in item.clips)
 
 
 def hash_of(secret: str) -> bytes:

@@ -15,7 +15,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Iterable
 from contextlib import aclosing
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Protocol, assert_never, cast
 
 import structlog
@@ -37,6 +37,7 @@ from realtime.events import (
     Partial,
     ResponseEnded,
     ResponseFailed,
+    ResponseStarted,
     TextDelta,
     Trouble,
 )
@@ -65,6 +66,14 @@ class Transport(Protocol):
     async def close(self, code: int, reason: str) -> None:
         """Close; `receive` gives None then. Never waits for the peer."""
         ...
+
+
+@dataclass(slots=True)
+class Due:
+    """When an answer was asked for, and when the first piece of it was told."""
+
+    at: float
+    first_at: float | None = None
 
 
 class Connection:
@@ -98,10 +107,8 @@ class Connection:
         self.watching: asyncio.TimerHandle | None = None
         self.flushing: asyncio.TimerHandle | None = None
         self.guess: str | None = None
-        self.due_at = 0.0
-        """When the answer that is due was asked for."""
-        self.first_at: float | None = None
-        """When the first piece of it was told."""
+        self.due: dict[str, Due] = {}
+        """The answers that are due or under way."""
         self.left = False
         self.draining = False
         self.closing = (1000, "")
@@ -173,16 +180,13 @@ class Connection:
             match effect:
                 case Emit(notice):
                     self.tell(self.timed(notice))
-                case Generate(request):
+                case Generate(request, role):
                     answer = self.group.create_task(self.respond(request))
                     self.responses[request.id] = answer
-                    if request.priority == "low":
+                    if role == "guess":
                         self.guess = request.id
-                    else:
-                        self.due_at, self.first_at = self.clock(), None
                 case Confirm(response):
                     self.guess = None
-                    self.due_at, self.first_at = self.clock(), None
                     self.engine.confirm(response)
                     self.metrics.guesses.labels("kept").inc()
                 case Cancel(response):
@@ -216,16 +220,19 @@ class Connection:
 
     def timed(self, notice: Notice) -> Notice:
         """Note when the peer is told the first and the last of an answer, and tell it that too."""
+        now = self.clock()
         match notice:
-            case Partial() if self.first_at is None:
-                self.first_at = self.clock()
-                self.metrics.first_token.observe(self.first_at - self.due_at)
-            case Final():
-                now = self.clock()
-                if notice.finish != "interrupted":
-                    self.metrics.total.observe(now - self.due_at)
-                first = (now if self.first_at is None else self.first_at) - self.due_at
-                taken = (("first_token", first * 1e3), ("total", (now - self.due_at) * 1e3))
+            case ResponseStarted(response):
+                self.due[response] = Due(now)
+            case Partial(seq=0, response=response):
+                self.due[response].first_at = now
+                self.metrics.first_token.observe(now - self.due[response].at)
+            case Final(finish=finish, response=response):
+                due = self.due.pop(response)
+                if finish != "interrupted":
+                    self.metrics.total.observe(now - due.at)
+                first = (now if due.first_at is None else due.first_at) - due.at
+                taken = (("first_token", first * 1e3), ("total", (now - due.at) * 1e3))
                 return replace(notice, ms=(*taken, *notice.ms))
         return notice
 
@@ -246,8 +253,7 @@ class Connection:
 
     def tell(self, notice: Notice) -> None:
         """Put a notice into the outbox."""
-        message = self.codec.encode(notice)
-        if message is not None:
+        for message in self.codec.encode(notice):
             self.outbox.put(message)
         self.metrics.note(notice)
 

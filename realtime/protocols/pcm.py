@@ -308,28 +308,31 @@ class PcmCodec:
             case _:
                 assert_never(self.encoding)
 
-    def encode(self, notice: Notice) -> str:
-        """Give the message that says it."""
-        return ENCODER.encode(self.word(notice)).decode()
+    def encode(self, notice: Notice) -> Iterator[str]:
+        """Yield the messages that say it."""
+        for word in self.words(notice):
+            yield ENCODER.encode(word).decode()
 
-    def word(self, notice: Notice) -> AnyServerMessage:
-        """Give the client's word for ours."""
+    def words(self, notice: Notice) -> Iterator[AnyServerMessage]:
+        """Yield the client's words for ours; of items and their ids this protocol knows nothing."""
         match notice:
-            case events.Partial(turn, seq, delta):
-                return Partial(turn, seq, delta)
+            case events.Partial(turn, seq, delta) if turn:
+                yield Partial(turn, seq, delta)
             case events.Ready(session, resume, model):
-                return Ready(session, resume, model, self.rate)
+                yield Ready(session, resume, model, self.rate)
             case events.SpeechStarted(at):
-                return SpeechStarted(ms_of(at))
+                yield SpeechStarted(ms_of(at))
             case events.SpeechStopped(at, duration):
-                return SpeechStopped(ms_of(at), ms_of(duration))
+                yield SpeechStopped(ms_of(at), ms_of(duration))
             case events.Cancelled(turn, text):
-                return Cancelled(turn, text)
-            case events.Final(turn, text, finish, _, ms):
-                return Final(turn, text, finish, {name: round(value, 1) for name, value in ms})
+                yield Cancelled(turn, text)
+            case events.Final(turn, text, finish, _, ms, failure=failure) if turn:
+                if failure is not None:
+                    yield Error(failure.code, failure.message, fatal=False)
+                yield Final(turn, text, finish, {name: round(value, 1) for name, value in ms})
             case events.Trouble(code, message, fatal):
-                return Error(code, message, fatal)
+                yield Error(code, message, fatal)
             case events.Pong():
-                return Pong()
+                yield Pong()
             case _:
-                assert_never(notice)
+                return

@@ -583,3 +583,39 @@ def test_no_long_speech_is_left_out(frames: list[int]):
         if all(frames[at : at + 4]):
             position = at * FRAME
             assert any(p.start <= position and position + 4 * FRAME <= p.end for p in parts)
+
+
+# --- settings that change
+
+
+def test_a_longer_hangover_holds_for_what_is_being_said():
+    endpointer = Endpointer(ScriptedVad(script((True, 400), (False, 2000))), DEFAULT)
+    endpointer.push(ramp(700 * MS))
+    endpointer.configure(replace(DEFAULT, hangover_ms=1000))
+    assert kinds(endpointer.push(ramp(600 * MS))) == []
+    assert kinds(endpointer.push(ramp(200 * MS))) == ["Ended"]
+
+
+def test_between_automatic_and_manual_no_sample_is_lost_or_invented():
+    audio = ramp(60 * SAMPLE_RATE)
+    endpointer = Endpointer(ScriptedVad([False] * 5_000), SHORT)
+    endpointer.push(audio[: 5 * SAMPLE_RATE])
+    endpointer.configure(replace(SHORT, automatic=False))
+    events = endpointer.push(audio[5 * SAMPLE_RATE : 6 * SAMPLE_RATE]) + endpointer.commit()
+    parts = utterances(events)
+    assert events[0] == Started(parts[0].start)
+    assert parts[-1].end == 6 * SAMPLE_RATE
+    assert all(left.end == right.start for left, right in pairwise(parts))
+    assert all(np.array_equal(part.pcm, audio[part.start : part.end]) for part in parts)
+    endpointer.push(audio[6 * SAMPLE_RATE : 7 * SAMPLE_RATE])
+    endpointer.configure(SHORT)
+    assert not endpointer.speaking
+    (part,) = utterances(endpointer.commit())
+    assert np.array_equal(part.pcm, audio[6 * SAMPLE_RATE : 7 * SAMPLE_RATE])
+
+
+@given(st.integers(-(10**9), 10**9), st.integers(-(10**9), 10**9), st.booleans())
+def test_any_wish_gives_settings_that_can_be_kept(hangover: int, prefix: int, automatic: bool):
+    config = SHORT.adjusted(automatic=automatic, hangover_ms=hangover, prefix_padding_ms=prefix)
+    assert config.automatic == automatic
+    assert config == config.adjusted(automatic=automatic)

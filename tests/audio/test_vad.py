@@ -283,3 +283,17 @@ def test_the_noise_floor_falls_at_once_and_rises_within_four_seconds():
 def test_the_noise_floor_has_a_floor():
     floor = NoiseFloor()
     assert {floor.push(0) for _ in range(300)} == {QUIETEST}
+
+
+@pytest.mark.parametrize("detector", [SpeechDetector, WebRtcVad])
+def test_a_higher_threshold_hears_less(detector: type):
+    rng = np.random.default_rng(0)
+    voice = np.concatenate((np.zeros(5 * SAMPLE_RATE), 0.1 * vowels() / 32768))
+    samples = from_float(voice + 0.003 * rng.standard_normal(voice.size))
+    heard = []
+    for threshold in (0.0, 0.5, 1.0):
+        vad = detector()
+        vad.demand(threshold)
+        heard.append(int(scored(vad, samples).sum()))
+    assert heard[0] >= heard[1] >= heard[2]
+    assert heard[0] > heard[2]

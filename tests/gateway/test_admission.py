@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from realtime.config import AdmissionConfig
 from realtime.conversation import Conversation
-from realtime.engine.api import Loading, UserTurn
+from realtime.engine.api import Loading
 from realtime.engine.fake import FAKE_MODEL
 from realtime.errors import Busy
 from realtime.gateway.admission import Admission, Seat
@@ -39,7 +39,7 @@ def admission(**config) -> tuple[Admission, Clock]:
 def say(seat: Seat, seconds: float) -> None:
     """Put audio into a conversation."""
     clip = seat.conversation.clip(np.zeros(int(seconds * 16_000), np.int16))
-    seat.conversation.items.append(UserTurn((clip,)))
+    seat.conversation.add_user((clip,))
 
 
 def left(doors: Admission, *, seconds: float = 0.0) -> tuple[Seat, str]:

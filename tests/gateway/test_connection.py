@@ -351,7 +351,7 @@ async def test_an_engine_that_stops_without_an_end_is_an_error():
 async def test_a_session_that_breaks_ends_with_1011_and_no_details(capsys):
     async with call() as c:
         await c.peer.until(lambda peer: peer.got)
-        c.connection.session.state = None
+        c.connection.session.endpointer = None
         c.peer.say(question())
         await c.over()
         assert c.peer.closed == (1011, "internal_error")

@@ -248,12 +248,39 @@ def test_what_the_resampler_holds_comes_before_the_end_of_the_utterance(type):
     ],
 )
 def test_every_message_of_the_server(notice, message):
-    assert json.loads(PcmCodec(8_000).encode(notice)) == message
+    assert [json.loads(word) for word in PcmCodec(8_000).encode(notice)] == [message]
+
+
+def test_an_answer_that_failed_says_why_before_its_end():
+    failure = events.Trouble("engine_error", "It broke.")
+    final = events.Final(1, "Hel", "interrupted", failure=failure)
+    words = [json.loads(word) for word in PcmCodec().encode(final)]
+    assert [word["type"] for word in words] == ["error", "final"]
+    assert words[0] == {
+        "type": "error",
+        "code": "engine_error",
+        "message": "It broke.",
+        "fatal": False,
+    }
+
+
+@pytest.mark.parametrize(
+    "notice",
+    [
+        events.Cleared(),
+        events.ItemGone("item_1"),
+        events.Partial(0, 0, "aside", "c~a1"),
+        events.Final(0, "aside", "stop", response="c~a1"),
+    ],
+)
+def test_of_items_and_answers_aside_nothing_is_said(notice):
+    assert list(PcmCodec().encode(notice)) == []
 
 
 @given(st.text())
 def test_any_text_survives_the_wire(text):
-    assert json.loads(PcmCodec().encode(events.Partial(1, 0, text)))["delta"] == text
+    (word,) = PcmCodec().encode(events.Partial(1, 0, text))
+    assert json.loads(word)["delta"] == text
 
 
 # ---- the address --------------------------------------------------------------------------------
