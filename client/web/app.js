@@ -350,8 +350,8 @@ function showSettings() {
   $("instructions").hidden = !analysing;
   $("words-label").textContent = analysing ? "Instruction" : "Write";
   $("words").placeholder = analysing
-    ? "What to do with what is heard"
-    : "Or write, or add a sound to ask about";
+    ? "What to do with the sound"
+    : "Write, or add a sound";
   $("welcome").firstElementChild.textContent = analysing
     ? "Play or drop a sound, and say what to do with it."
     : "Press the button and speak.";

@@ -38,7 +38,7 @@ export function sparkline(items) {
     const height = Math.max(2, (18 * item.timing.first) / top);
     return element("rect", { x: i * 5, y: 20 - height, width: 3, height, rx: 1.5, class: "bar" });
   });
-  return element("svg", { viewBox: "0 0 60 20", class: "spark", "aria-hidden": "true" }, ...bars);
+  return element("svg", { viewBox: `0 0 ${shown.length * 5 - 2} 20`, class: "spark", "aria-hidden": "true" }, ...bars);
 }
 
 /** Draw the chart; a table beside it says the same to those who cannot see it. */
@@ -47,7 +47,7 @@ export function chart(items) {
   const top = roundUp(Math.max(...shown.map((item) => item.timing.first), 100));
   const fastest = roundUp(Math.max(...shown.map((item) => item.timing.rate ?? 0), 10));
   const y = (fraction) => 10 + (HEIGHT - BOTTOM - 10) * (1 - fraction);
-  const step = (WIDTH - LEFT - 40) / SHOWN;
+  const step = (WIDTH - LEFT - 40) / Math.max(shown.length, 8);
   const x = (i) => LEFT + 8 + i * step;
   const box = { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, class: "chart", "aria-hidden": "true" };
   const drawing = element("svg", box);

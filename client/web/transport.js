@@ -141,15 +141,27 @@ function opened(peer, channel) {
   });
 }
 
+/** Read the ICE servers that a server names in its Link headers (RFC 9725 4.4). */
+export function iceServers(link) {
+  return (link ?? "").split(/,\s*(?=<)/).flatMap((entry) => {
+    const [, urls, rest] = /^<((?:stun|turns?):[^>]+)>(.*)$/i.exec(entry.trim()) ?? [];
+    if (!urls || !/rel="?ice-server"?/i.test(rest)) return [];
+    const value = (name) => new RegExp(`${name}="([^"]*)"`, "i").exec(rest)?.[1];
+    const [username, credential] = [value("username"), value("credential")];
+    return [{ urls, ...(username && { username }), ...(credential && { credential }) }];
+  });
+}
+
 /** Open a WebRTC connection: an offer by POST, audio as a track, events on a data channel. */
 export async function openPeer({ key, resume, track }) {
-  const peer = new RTCPeerConnection();
+  const authorization = key ? { Authorization: `Bearer ${key}` } : {};
+  const url = address("v1/realtime/calls", { resume });
+  const told = await fetch(url, { method: "OPTIONS", headers: authorization });
+  const peer = new RTCPeerConnection({ iceServers: iceServers(told.headers.get("Link")) });
   try {
     const { sender } = peer.addTransceiver(track ?? "audio", { direction: "sendrecv" });
     const channel = peer.createDataChannel(CHANNEL);
     await peer.setLocalDescription();
-    const authorization = key ? { Authorization: `Bearer ${key}` } : {};
-    const url = address("v1/realtime/calls", { resume });
     const answer = await fetch(url, {
       method: "POST",
       headers: { "Content-Type": "application/sdp", ...authorization },

@@ -94,6 +94,7 @@ export class View {
     words.children[1].textContent = kept;
     words.children[2].textContent = cut;
     words.children[2].hidden = !cut;
+    words.classList.toggle("broken", Boolean(item.cut) && !cut);
     meta.replaceChildren(...this.#facts(item));
   }
 

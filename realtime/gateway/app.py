@@ -13,7 +13,7 @@ from http import HTTPStatus
 import structlog
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response
+from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocket
 
@@ -26,6 +26,7 @@ from realtime.errors import Busy
 from realtime.events import Notice, Ready, Trouble
 from realtime.gateway.admission import Admission, Seat
 from realtime.gateway.connection import Connection, Transport
+from realtime.gateway.page import page_routes
 from realtime.gateway.websocket import SocketTransport
 from realtime.metrics import Metrics
 from realtime.protocols.openai.codec import OpenAiCodec
@@ -35,20 +36,6 @@ from realtime.session import Session
 
 UNKNOWN_CONVERSATION = "That conversation is not known (any more); this is a new one."
 UPGRADE = "This address speaks WebSocket: connect with a WebSocket client, or use `realtime ask`.\n"
-PAGE = """<!doctype html>
-<html lang="en"><meta charset="utf-8"><title>realtime</title>
-<style>body{font:16px/1.5 system-ui,sans-serif;max-width:42rem;margin:3rem auto}</style>
-<h1>realtime</h1>
-<p>A real-time voice assistant around Qwen2-Audio. Stream speech to it and it answers in text,
-token by token; speak and it stops. Try <code>realtime ask question.wav</code>.</p>
-<ul>
-<li><code>/v1/pcm</code> (WebSocket): plain PCM audio in, JSON out</li>
-<li><a href="/healthz">/healthz</a>: the server is alive</li>
-<li><a href="/readyz">/readyz</a>: the model is loaded and there is room</li>
-<li><a href="/metrics">/metrics</a>: numbers for Prometheus</li>
-</ul>
-</html>
-"""
 
 log = structlog.get_logger()
 
@@ -179,10 +166,6 @@ class Gateway:
 
     # ---- pages ----------------------------------------------------------------------------------
 
-    async def page(self, _: Request) -> Response:
-        """Say what this is."""
-        return HTMLResponse(PAGE)
-
     async def upgrade(self, _: Request) -> Response:
         """Tell a plain HTTP client what belongs here."""
         headers = {"Upgrade": "websocket", "Connection": "Upgrade"}
@@ -231,7 +214,7 @@ def create_app(
     gateway = Gateway(settings, engine, vad_factory)
     app = Starlette(
         routes=[
-            Route("/", gateway.page),
+            *page_routes(),
             Route("/healthz", gateway.healthz),
             Route("/readyz", gateway.readyz),
             Route("/metrics", gateway.numbers),
