@@ -413,7 +413,7 @@ for (const text of PRESETS) {
   $("presets").append(preset);
 }
 
-const typing = (target) => target.closest?.("input, textarea, select, button, a, summary, dialog");
+const typing = (target) => target.closest?.("input, textarea, select, button, summary, dialog");
 document.addEventListener("keydown", (event) => {
   if (event.key === "Escape" && !event.target.closest("dialog")) assistant.interrupt();
   if (event.key !== " " || settings.talk !== "push" || typing(event.target)) return;

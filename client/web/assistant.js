@@ -10,7 +10,8 @@ const LOCAL = "local"; // the item that is being spoken, until the server names 
 const PIECE = 9000; // samples in one append; 24 KB as base64: fits every data channel
 const TRAILING_MS = 200; // what RTP still carries when the button is let go
 const AROUND = 0.2 * RATE; // over WebRTC positions are known only so well
-const QUIET_ERRORS = new Set(["response_cancel_not_active"]);
+// The answer ended by itself meanwhile; and what is done about a forgotten conversation is said.
+const QUIET_ERRORS = new Set(["response_cancel_not_active", "conversation_not_found"]);
 
 /** Joins the parts; `on` has changed(ids), noticed(text), level(value), used() and announced(text). */
 export class Assistant {
@@ -92,7 +93,8 @@ export class Assistant {
     this.link.send({ type: "input_audio_buffer.clear" });
     this.holding = this.utterances.end;
     this.early = [];
-    this.conversation.put({ id: LOCAL, role: "user", kind: "spoken", status: "speaking" });
+    const spoken = { kind: "spoken", status: "speaking", held: true };
+    this.conversation.put({ id: LOCAL, role: "user", ...spoken });
     this.conversation.speaking = LOCAL;
     this.#carry();
     this.on.changed([LOCAL]);

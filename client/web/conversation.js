@@ -217,7 +217,8 @@ const REACTIONS = {
   },
 
   "input_audio_buffer.cleared"() {
-    return this.drop((item) => UNFINISHED.has(item.status));
+    // An utterance of push-to-talk begins with clearing: it is not what was cleared.
+    return this.drop((item) => UNFINISHED.has(item.status) && !item.held);
   },
 
   "conversation.item.added"({ item, previous_item_id }) {

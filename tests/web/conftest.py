@@ -1,113 +1,19 @@
-"""A real Chromium, the real gateway, the bundled model: what the tests of the page share.
-
-Everything of the browser runs on one event loop (Playwright binds its objects to it), and the model
-is loaded once.
-"""
+"""What the tests of the page share: browsers, servers, and the bundled model, loaded once."""
 
 from __future__ import annotations
 
-import asyncio
-import shutil
-import wave
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
-from pathlib import Path
+from contextlib import AsyncExitStack
 
-import numpy as np
-import pytest
 import pytest_asyncio
-import soundfile
-import soxr
-from playwright.async_api import Browser, Page, Playwright, async_playwright, expect
+from playwright.async_api import Playwright, async_playwright, expect
+from web.browsing import GUARD_MS, Chromium, Server, chromium_path, serving
 
 from realtime import config
 from realtime.engine.api import Engine
 from realtime.engine.process import WorkerEngine
-from realtime.gateway import app as gateway_app
-from realtime.gateway.server import bind, web_server
-
-SAMPLES = Path(__file__).parents[2] / "client" / "samples"
-MICROPHONE_RATE = 48_000
-GUARD_MS = 60_000
-"""How long a test waits for what must come; never how long it takes."""
-QUIET = [
-    "--no-sandbox",  # the tests may be run by root, as in a container
-    "--autoplay-policy=no-user-gesture-required",
-    "--disable-features=WebRtcHideLocalIpsWithMdns",
-]
-LISTENING = ["--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"]
 
 expect.set_options(timeout=GUARD_MS)
-
-
-def pytest_collection_modifyitems(items):
-    """Run every test here on the loop that the browser lives on."""
-    for item in items:
-        if Path(__file__).parent in item.path.parents and "browser_loop" in item.keywords:
-            item.add_marker(pytest.mark.asyncio(loop_scope="session"), append=False)
-
-
-def chromium_path() -> str:
-    """Find a Chromium, or skip."""
-    for name in ("chromium", "chromium-browser", "google-chrome"):
-        if found := shutil.which(name):
-            return found
-    pytest.skip("no Chromium here (Debian: apt install chromium)")
-
-
-def spoken(path: Path, *parts: str | float) -> Path:
-    """Write what the microphone hears: samples by name, and seconds of silence."""
-    sounds = []
-    for part in parts:
-        if isinstance(part, str):
-            sound, rate = soundfile.read(SAMPLES / part, dtype="float32", always_2d=True)
-            sounds.append(soxr.resample(sound.mean(axis=1), rate, MICROPHONE_RATE))
-        else:
-            sounds.append(np.zeros(int(part * MICROPHONE_RATE), np.float32))
-    pcm = (np.concatenate(sounds) * 32767).astype("<i2")
-    with wave.open(str(path), "wb") as file:
-        file.setnchannels(1)
-        file.setsampwidth(2)
-        file.setframerate(MICROPHONE_RATE)
-        file.writeframes(pcm.tobytes())
-    return path
-
-
-class Server:
-    """A gateway on a port that stays the same when it is started again."""
-
-    def __init__(self, engine: Engine) -> None:
-        self.engine = engine
-        self.port = 0
-
-    @property
-    def url(self) -> str:
-        return f"http://localhost:{self.port}/"
-
-    async def start(self) -> None:
-        settings = config.Settings()
-        app = gateway_app.create_app(settings, self.engine)
-        self.gateway = app.state.gateway
-        self.listening = bind("127.0.0.1", self.port)
-        self.port = self.listening.getsockname()[1]
-        self.web = web_server(app, settings.server)
-        self.serving = asyncio.create_task(self.web.serve(sockets=[self.listening]))
-
-    async def stop(self) -> None:
-        await self.gateway.close(5)
-        self.web.should_exit = True
-        await self.serving
-        self.listening.close()
-
-
-@asynccontextmanager
-async def serving(engine: Engine) -> AsyncIterator[Server]:
-    server = Server(engine)
-    await server.start()
-    try:
-        yield server
-    finally:
-        await server.stop()
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
@@ -133,58 +39,9 @@ async def server(model) -> AsyncIterator[Server]:
         yield running
 
 
-class Chromium:
-    """Starts browsers; each has a microphone of its own."""
-
-    def __init__(self, playwright: Playwright, stack: AsyncExitStack) -> None:
-        self.playwright = playwright
-        self.stack = stack
-        self.complaints: list[str] = []
-
-    async def browser(self, microphone: Path | None = None, *, more: list[str]) -> Browser:
-        hears = [f"--use-file-for-fake-audio-capture={microphone}%noloop"] if microphone else []
-        browser = await self.playwright.chromium.launch(
-            executable_path=chromium_path(), args=[*QUIET, *more, *hears]
-        )
-        self.stack.push_async_callback(browser.close)
-        return browser
-
-    async def open(
-        self, url: str, microphone: Path | None = None, *, more: list[str] = LISTENING, **options
-    ) -> Page:
-        """Open the page in a browser of its own; what it throws fails the test."""
-        browser = await self.browser(microphone, more=more)
-        context = await browser.new_context(**options)
-        page = await context.new_page()
-        page.set_default_timeout(GUARD_MS)
-        page.on("pageerror", lambda error: self.complaints.append(str(error)))
-        page.on("console", self.listen)
-        await page.goto(url)
-        return page
-
-    def listen(self, message) -> None:
-        """Note what the browser complains of, except requests that the server refused."""
-        if message.type == "error" and "Failed to load resource" not in message.text:
-            if "WebSocket connection" not in message.text:
-                self.complaints.append(message.text)
-
-
 @pytest_asyncio.fixture(loop_scope="session")
 async def chromium(playwright) -> AsyncIterator[Chromium]:
     async with AsyncExitStack() as stack:
         chromium = Chromium(playwright, stack)
         yield chromium
         assert chromium.complaints == []
-
-
-async def use(page: Page, **settings: object) -> None:
-    """Choose settings as an earlier visit would have left them."""
-    await page.evaluate(
-        "settings => localStorage.setItem('realtime.settings', JSON.stringify(settings))", settings
-    )
-    await page.reload()
-
-
-def answers(page: Page):
-    """The answers that are complete."""
-    return page.locator(".assistant:not(.in_progress) .words > span:nth-child(2)")
