@@ -12,10 +12,11 @@ import { load, save } from "./settings.js";
 import { Speaker } from "./speaker.js";
 import { diagnose, openPeer, openSocket } from "./transport.js";
 import { Utterances } from "./utterances.js";
-import { View, make, waveform } from "./view.js";
+import { View, atBottom, make, toBottom, waveform } from "./view.js";
 import { Wave } from "./wave.js";
 
 const KEPT = "realtime.conversation";
+const ASLEEP_MS = 100_000; // servers close what is quiet for two minutes
 const TAP_MS = 300; // a shorter press of "hold to talk" stays down until the next one
 const PRESETS = ["What does the person say?", "What's that sound?", "Is the speaker a man or a woman?"];
 const PHASES = {
@@ -47,6 +48,7 @@ const microphone = new Microphone(
 const link = new Link({
   open: { webrtc: openPeer, websocket: openSocket },
   diagnose,
+  asleep: () => !microphone.open && performance.now() - assistant.last > ASLEEP_MS,
   options: () => ({
     key: settings.key,
     transport: settings.transport,
@@ -412,6 +414,11 @@ for (const text of PRESETS) {
   preset.onclick = () => (setWords(text), $("words").focus());
   $("presets").append(preset);
 }
+
+// What is at the end stays in sight when the dock below it grows.
+let atEnd = true;
+document.addEventListener("scroll", () => (atEnd = atBottom()), { passive: true });
+new ResizeObserver(() => atEnd && toBottom()).observe(document.querySelector("footer"));
 
 const typing = (target) => target.closest?.("input, textarea, select, button, summary, dialog");
 document.addEventListener("keydown", (event) => {

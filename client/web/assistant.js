@@ -18,6 +18,7 @@ export class Assistant {
   constructor({ link, microphone, utterances, speaker, conversation, settings, on, now }) {
     Object.assign(this, { link, microphone, utterances, speaker, conversation, settings, on, now });
     this.holding = null; // where the sound of a held button begins, in samples
+    this.last = 0; // when the server last said anything
     this.early = []; // frames from before the connection was there
     this.commits = []; // sounds on their way, each waiting for its item's id
     this.retrieving = new Map();
@@ -242,6 +243,7 @@ export class Assistant {
   // ---- what the server says ---------------------------------------------------------------------
 
   receive(event) {
+    this.last = this.now();
     const known = this.conversation.resume;
     const changed = this.conversation.receive(event, this.now());
     this[event.type]?.(event, known);

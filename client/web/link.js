@@ -3,14 +3,16 @@
 const FIRST_PAUSE_MS = 400;
 const LONGEST_PAUSE_MS = 10_000;
 const IDLE = "idle"; // why a server closes a connection on which nothing happens
+const TAKEN = "taken over"; // why it closes one whose conversation goes on elsewhere
 
 /**
  * `open.webrtc(options)` and `open.websocket(options)` give a transport or throw; `diagnose(options)`
  * gives an error that says more than theirs, or null. `options()` is asked anew for each attempt.
+ * `asleep()` tells whether nothing has happened for long: over WebRTC no reason for closing is given.
  */
 export class Link {
-  constructor({ open, diagnose, options, clock = globalThis, random = Math.random }) {
-    Object.assign(this, { open, diagnose, options, clock, random });
+  constructor({ open, diagnose, options, asleep, clock = globalThis, random = Math.random }) {
+    Object.assign(this, { open, diagnose, options, asleep, clock, random });
     this.state = "off"; // "off" | "opening" | "open" | "waiting"
     this.reason = null; // why it is off or waiting: an Error
     this.transport = null;
@@ -105,7 +107,10 @@ export class Link {
 
   #closed(code, reason) {
     this.transport = null;
-    if (reason === IDLE) return this.#become("off", Object.assign(new Error("Asleep"), { idle: true }));
+    if (reason === TAKEN) return this.#become("off", new Error("The conversation goes on elsewhere."));
+    if (reason === IDLE || this.asleep()) {
+      return this.#become("off", Object.assign(new Error("Asleep"), { idle: true }));
+    }
     return this.#failed(new Error(reason || "The connection was lost."));
   }
 

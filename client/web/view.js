@@ -61,7 +61,7 @@ export class View {
       if (item) this.#show(conversation, item);
       else this.#remove(id);
     }
-    if (follow) window.scrollTo({ top: document.documentElement.scrollHeight });
+    if (follow) toBottom();
   }
 
   #remove(id) {
@@ -146,7 +146,12 @@ export class View {
   }
 }
 
-function atBottom() {
+/** Tell whether the end of the conversation is in sight. */
+export function atBottom() {
   const { scrollHeight } = document.documentElement;
   return window.innerHeight + window.scrollY > scrollHeight - 120;
+}
+
+export function toBottom() {
+  window.scrollTo({ top: document.documentElement.scrollHeight });
 }

@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import base64
 import shutil
+import subprocess
 import wave
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -32,10 +34,14 @@ QUIET = [
 ]
 LISTENING = ["--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"]
 
+@cache
 def chromium_path() -> str:
     """Find a Chromium, or skip."""
     for name in ("chromium", "chromium-browser", "google-chrome"):
-        if found := shutil.which(name):
+        if not (found := shutil.which(name)):
+            continue
+        # Ubuntu's package without snap is a script that only says what is missing.
+        if subprocess.run([found, "--version"], capture_output=True, check=False).returncode == 0:
             return found
     pytest.skip("no Chromium here (Debian: apt install chromium)")
 

@@ -33,6 +33,7 @@ function place(doors, { transport = "auto", why = null } = {}) {
   const link = new Link({
     open: { webrtc: open("webrtc"), websocket: open("websocket") },
     diagnose: async () => why,
+    asleep: () => Boolean(doors.asleep),
     options: () => ({ transport }),
     clock: {
       setTimeout: (act, ms) => timers.push({ act, ms }) - 1,
@@ -121,6 +122,17 @@ test("a quiet connection that the server closed stays closed until it is wanted"
   doors.current.onclose({ code: 1001, reason: "idle" });
   assert.deepEqual([link.state, link.reason.idle, timers.length], ["off", true, 0]);
 });
+
+for (const [reason, asleep] of [["taken over", false], ["", true]]) {
+  test(`no new connection is made when the old one ended because of "${reason}"`, async () => {
+    const { link, greet, doors, timers } = place({ asleep });
+    link.ready();
+    await settle();
+    greet();
+    doors.current.onclose({ code: 1008, reason });
+    assert.deepEqual([link.state, timers.length], ["off", 0]);
+  });
+}
 
 test("stopping while a connection is being made closes it when it comes", async () => {
   const { link, doors } = place({});
