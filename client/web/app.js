@@ -21,6 +21,7 @@ const TAP_MS = 300; // a shorter press of "hold to talk" stays down until the ne
 const PRESETS = ["What does the person say?", "What's that sound?", "Is the speaker a man or a woman?"];
 const PHASES = {
   off: "",
+  connecting: "One moment",
   ready: "Hold the button, or the space bar, and speak",
   listening: "Listening",
   hearing: "Hearing you",
@@ -137,6 +138,7 @@ function showLink() {
   if (link.state === "off" && link.reason) ended(link.reason);
   if (link.state === "open" && $("notice").dataset.link) notice("");
   $("notice").dataset.link = link.state === "waiting" ? "1" : "";
+  refresh([]);
 }
 
 function ended(error) {

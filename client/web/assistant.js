@@ -34,6 +34,7 @@ export class Assistant {
     if (phase !== "quiet") return phase;
     if (this.speaker.speaking) return "answering";
     if (!this.microphone.open) return "off";
+    if (this.link.state !== "open") return "connecting";
     return this.settings.talk === "push" ? "ready" : "listening";
   }
 

@@ -32,6 +32,8 @@ QUIET = [
     "--autoplay-policy=no-user-gesture-required",
     "--disable-features=WebRtcHideLocalIpsWithMdns",
 ]
+TRANSPORTS = {"websocket": "WebSocket", "webrtc": "WebRTC"}
+"""The setting, and what the page calls it."""
 LISTENING = ["--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"]
 
 @cache

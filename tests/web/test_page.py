@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from playwright.async_api import expect
-from web.browsing import SAMPLES, answers, say, serving, use
+from web.browsing import SAMPLES, TRANSPORTS, answers, say, serving, use
 
 from realtime.engine.fake import FakeEngine
 
@@ -33,8 +33,10 @@ async def ask(page, text: str, answer: str) -> None:
     await expect(answers(page).last).to_have_text(answer)
 
 
-async def test_a_dropped_sound_is_analysed(server, chromium):
+@pytest.mark.parametrize("transport", TRANSPORTS)
+async def test_a_dropped_sound_is_analysed(transport, server, chromium):
     page = await chromium.open(server.url)
+    await use(page, transport=transport)
     await page.get_by_label("Analysis").check()
     sound = base64.b64encode((SAMPLES / "siren.wav").read_bytes()).decode()
     await page.evaluate(DROP, ["siren.wav", sound])
@@ -95,16 +97,17 @@ async def test_a_conversation_survives_a_lost_connection_and_a_reload(chromium):
         assert len(engine.requests[-1].turns) == 5
 
 
-async def test_a_restarted_server_is_told_the_conversation_again(server, chromium):
+@pytest.mark.parametrize("transport", TRANSPORTS)
+async def test_a_restarted_server_is_told_the_conversation_again(transport, server, chromium):
     page = await chromium.open(server.url)
-    await use(page, transport="websocket", transcribe=False)
+    await use(page, transport=transport, transcribe=False)
     await page.locator("#talk").click()
     await say(page, "my-name-is-anna.wav")
     await expect(answers(page)).to_have_text(["Nice to meet you, Anna."])
     await server.stop()
     await expect(page.locator("#link-text")).to_have_text("Reconnecting")
     await server.start()
-    await expect(page.locator("#link-text")).to_have_text("WebSocket")
+    await expect(page.locator("#link-text")).to_have_text(TRANSPORTS[transport])
     await expect(page.get_by_role("alert")).to_contain_text("told it again")
     await say(page, "what-is-my-name.wav")
     await expect(answers(page).last).to_have_text("Your name is Anna.")

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 from playwright.async_api import expect
-from web.browsing import answers, say, serving, spoken, use
+from web.browsing import TRANSPORTS, answers, say, serving, spoken, use
 
 from realtime.engine.api import AssistantTurn, Delta
 from realtime.engine.fake import FakeEngine
@@ -17,9 +17,6 @@ pytestmark = pytest.mark.asyncio(loop_scope="session")
 def heard(engine: FakeEngine) -> list[tuple[int, ...]]:
     """Give the answers, as tokens, that the last request remembers."""
     return [turn.tokens for turn in engine.requests[-1].turns if isinstance(turn, AssistantTurn)]
-
-
-TRANSPORTS = {"websocket": "WebSocket"}
 
 
 @pytest.mark.parametrize("transport", TRANSPORTS)
@@ -116,9 +113,10 @@ async def test_speech_silences_the_voice_and_what_was_not_heard_is_struck_out(ch
     assert heard(engine) == [(0, 1)]  # the model knows what was heard, too
 
 
-async def test_the_space_bar_is_held_to_talk(server, chromium):
+@pytest.mark.parametrize("transport", TRANSPORTS)
+async def test_the_space_bar_is_held_to_talk(transport, server, chromium):
     page = await chromium.open(server.url)
-    await use(page, talk="push")
+    await use(page, talk="push", transport=transport)
     await page.keyboard.down("Space")
     await expect(page.locator("#phase-text")).to_have_text("Hearing you")
     await expect(page.locator("#talk")).to_have_attribute("aria-pressed", "true")
