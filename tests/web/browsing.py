@@ -36,6 +36,7 @@ TRANSPORTS = {"websocket": "WebSocket", "webrtc": "WebRTC"}
 """The setting, and what the page calls it."""
 LISTENING = ["--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"]
 
+
 @cache
 def chromium_path() -> str:
     """Find a Chromium, or skip."""
@@ -130,27 +131,34 @@ async def serving(engine: Engine) -> AsyncIterator[Server]:
 
 
 class Chromium:
-    """Starts browsers; each has a microphone of its own."""
+    """Opens pages; those whose microphone is a file need a browser of their own."""
 
-    def __init__(self, playwright: Playwright, stack: AsyncExitStack) -> None:
+    def __init__(self, playwright: Playwright, shared: dict[str, Browser]) -> None:
         self.playwright = playwright
-        self.stack = stack
+        self.shared = shared
+        self.stack = AsyncExitStack()
         self.complaints: list[str] = []
 
-    async def browser(self, microphone: Path | None = None, *, more: list[str]) -> Browser:
+    async def browser(self, microphone: Path | None, more: list[str]) -> Browser:
+        if microphone is None and (known := self.shared.get(str(more))):
+            return known
         hears = [f"--use-file-for-fake-audio-capture={microphone}%noloop"] if microphone else []
         browser = await self.playwright.chromium.launch(
             executable_path=chromium_path(), args=[*QUIET, *more, *hears]
         )
-        self.stack.push_async_callback(browser.close)
+        if microphone is None:
+            self.shared[str(more)] = browser
+        else:
+            self.stack.push_async_callback(browser.close)
         return browser
 
     async def open(
         self, url: str, microphone: Path | None = None, *, more: list[str] = LISTENING, **options
     ) -> Page:
-        """Open the page in a browser of its own; what it throws fails the test."""
-        browser = await self.browser(microphone, more=more)
+        """Open the page for a new visitor; what it throws fails the test."""
+        browser = await self.browser(microphone, more)
         context = await browser.new_context(**options)
+        self.stack.push_async_callback(context.close)
         page = await context.new_page()
         if not microphone and more == LISTENING:
             await page.add_init_script(MICROPHONE)
@@ -162,9 +170,9 @@ class Chromium:
 
     def listen(self, message) -> None:
         """Note what the browser complains of, except requests that the server refused."""
-        if message.type == "error" and "Failed to load resource" not in message.text:
-            if "WebSocket connection" not in message.text:
-                self.complaints.append(message.text)
+        refused = ("Failed to load resource", "WebSocket connection")
+        if message.type == "error" and not message.text.startswith(refused):
+            self.complaints.append(message.text)
 
 
 async def use(page: Page, **settings: object) -> None:

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack
 
 import pytest_asyncio
-from playwright.async_api import Playwright, async_playwright, expect
+from playwright.async_api import Browser, Playwright, async_playwright, expect
 from web.browsing import GUARD_MS, Chromium, Server, chromium_path, serving
 
 from realtime import config
@@ -39,9 +38,18 @@ async def server(model) -> AsyncIterator[Server]:
         yield running
 
 
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def browsers(playwright) -> AsyncIterator[dict[str, Browser]]:
+    """The browsers that tests share, by how they were started."""
+    shared: dict[str, Browser] = {}
+    yield shared
+    for browser in shared.values():
+        await browser.close()
+
+
 @pytest_asyncio.fixture(loop_scope="session")
-async def chromium(playwright) -> AsyncIterator[Chromium]:
-    async with AsyncExitStack() as stack:
-        chromium = Chromium(playwright, stack)
+async def chromium(playwright, browsers) -> AsyncIterator[Chromium]:
+    chromium = Chromium(playwright, browsers)
+    async with chromium.stack:
         yield chromium
-        assert chromium.complaints == []
+    assert chromium.complaints == []

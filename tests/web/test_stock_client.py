@@ -49,7 +49,9 @@ PAGE = """<!doctype html><title>An application</title><ol id="answers"></ol><ol 
 async def application():
     """Serve the application's page; give its address."""
     if not BUNDLE.is_dir():
-        pytest.skip("@openai/agents-realtime is not installed (scripts/setup test needs npm for it)")
+        pytest.skip(
+            "@openai/agents-realtime is not installed (scripts/setup test needs npm for it)"
+        )
 
     async def index(_):
         return HTMLResponse(PAGE)
