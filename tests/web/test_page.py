@@ -1,7 +1,8 @@
-"""The page in a real Chromium: files, keyboard, refusals, losing the server, and taking it along."""
+"""The page in a real Chromium: files, keyboard, refusals, a lost server, and what can be saved."""
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
 from pathlib import Path
@@ -123,7 +124,8 @@ async def test_the_conversation_is_saved_as_text_and_as_json(chromium):
             async with page.expect_download() as download:
                 await page.get_by_role("button", name=name).click()
             file = await download.value
-            saved[Path(file.suggested_filename).suffix] = Path(await file.path()).read_text()
+            path = Path(await file.path())
+            saved[Path(file.suggested_filename).suffix] = await asyncio.to_thread(path.read_text)
     assert "You: good morning\nAssistant: Hello there.\n" in saved[".txt"]
     exported = json.loads(saved[".json"])
     assert [item["text"] for item in exported["items"]] == ["good morning", "Hello there."]

@@ -26,7 +26,9 @@ pytestmark = pytest.mark.asyncio(loop_scope="session")
 BUNDLE = Path(__file__).parents[1] / "node/node_modules/@openai/agents-realtime/dist/bundle"
 PAGE = """<!doctype html><title>An application</title><ol id="answers"></ol><ol id="kinds"></ol>
 <script type="module">
-  import { OpenAIRealtimeWebRTC, RealtimeAgent, RealtimeSession } from "/sdk/openai-realtime-agents.mjs";
+  import {
+    OpenAIRealtimeWebRTC, RealtimeAgent, RealtimeSession,
+  } from "/sdk/openai-realtime-agents.mjs";
   const show = (list, text) => {
     const item = document.createElement("li");
     item.textContent = text;
