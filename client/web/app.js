@@ -26,7 +26,7 @@ const PHASES = {
   listening: "Listening",
   hearing: "Hearing you",
   thinking: "Thinking",
-  answering: "Answering. Speak to interrupt",
+  answering: "Answering",
 };
 
 const $ = (id) => document.getElementById(id);
@@ -99,7 +99,6 @@ function phaseText(phase) {
   if (phase === "listening" && settings.mode === "analysis" && settings.standing) {
     return "Listening. Each utterance gets its caption";
   }
-  if (phase === "answering" && (settings.talk === "push" || !microphone.open)) return "Answering";
   return PHASES[phase];
 }
 
@@ -356,9 +355,9 @@ function showSettings() {
   $("words").placeholder = analysing
     ? "What to do with the sound"
     : "Write, or add a sound";
-  $("welcome").firstElementChild.textContent = analysing
-    ? "Play or drop a sound, and say what to do with it."
-    : "Press the button and speak.";
+  for (const text of document.querySelectorAll("#welcome [data-mode]")) {
+    text.hidden = text.dataset.mode !== settings.mode;
+  }
   $("welcome-hint").textContent = obstacle() ?? "";
   refresh([]);
 }
