@@ -14,7 +14,7 @@ from msgspec import UNSET, Meta, UnsetType
 from realtime.errors import TooMuch
 from realtime.protocols.openai.errors import BAD_JSON, BAD_TYPE, BadEvent, from_validation
 
-MAX_EVENT = 20 << 20  # bytes of a client event
+MAX_EVENT = (20 << 20) + (64 << 10)  # bytes of a client event: 15 MiB of audio in base64, framed
 MAX_AUDIO = 15 << 20  # bytes of audio in one append, before base64
 MAX_TEXT = 16 << 10  # bytes of UTF-8 in one item or one set of instructions
 MAX_KEPT = 64 << 10  # bytes of JSON in an item that the model never sees, or in `tools`
