@@ -211,13 +211,11 @@ def depth_over(data: object, limit: int) -> bool:
     """Tell whether objects and arrays are nested deeper than `limit`."""
     level = [data]
     for _ in range(limit + 1):
-        level = [
-            inner
-            for outer in level
-            if isinstance(outer, dict | list)
-            for inner in (outer.values() if isinstance(outer, dict) else outer)
-        ]
-    return bool(level)
+        outer = [value for value in level if isinstance(value, dict | list)]
+        if not outer:
+            return False
+        level = [v for o in outer for v in (o.values() if isinstance(o, dict) else o)]
+    return True
 
 
 def check_text(text: str, param: str, limit: int = MAX_TEXT) -> None:

@@ -46,8 +46,8 @@ class Defaults:
     """What the server's settings say where a client says nothing."""
 
     hangover_ms: int = 500
-    min_hangover_ms: int = 200
-    """A shorter silence cannot end speech; what asks for less gets this."""
+    min_hangover_ms: int = 20
+    """A shorter silence cannot end speech (one frame); what asks for less gets this."""
     prefix_padding_ms: int = 300
     threshold: float = 0.5
     instructions: str = ""

