@@ -326,6 +326,8 @@ class OpenAiCodec:
             case events.ItemShown(item):
                 yield self.event("conversation.item.retrieved", item=self.shown(item))
             case events.ItemGone(item_id):
+                for live in self.live.values():
+                    live.gone = live.gone or live.item == item_id
                 self.incomplete.discard(item_id)
                 self.spoken_at.pop(item_id, None)
                 yield self.event("conversation.item.deleted", item_id=item_id)
@@ -372,7 +374,7 @@ class OpenAiCodec:
         """Tell that a response is over."""
         if (live := self.live.pop(final.response, None)) is None:
             return
-        if live.conversation is not None and item_status(final) == "incomplete":
+        if live.conversation and not live.gone and item_status(final) == "incomplete":
             self.incomplete.add(live.item)
         for kind, fields in live.ending(final):
             yield self.event(kind, **fields)

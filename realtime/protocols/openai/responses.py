@@ -108,6 +108,8 @@ class Live:
     output: dict[str, Any]
     """Format and voice that it would be spoken in."""
     pieces: list[str] = field(default_factory=list)
+    gone: bool = False
+    """The client has taken its item out of the conversation."""
 
     @classmethod
     def of(cls, started: ResponseStarted, session: SessionJson, conversation: str) -> Live:
@@ -167,8 +169,8 @@ class Live:
         return kind, {"response_id": self.id, "output_index": 0, "item": item}
 
     def conversation_item(self, kind: str, item: dict[str, Any]) -> Iterator[Told]:
-        """Tell of it as an item of the conversation, unless it is aside."""
-        if self.conversation is not None:
+        """Tell of it as an item of the conversation, if it is one."""
+        if self.conversation is not None and not self.gone:
             yield kind, {"item": item, "previous_item_id": self.previous}
 
     def json(

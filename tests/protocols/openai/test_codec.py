@@ -730,6 +730,15 @@ def test_a_retrieved_answer_tells_how_far_it_is():
     assert status() == "completed"
 
 
+def test_an_answer_that_is_deleted_while_it_is_made_is_not_told_as_an_item_any_more():
+    wire = Wire()
+    wire.tell(started(), events.ItemGone("item_A"))
+    told = wire.tell(events.Partial(1, 0, "Hi", "c:1"), final("interrupted", reason="asked"))
+    assert "conversation.item.done" not in kinds(told)
+    assert kinds(told)[-1] == "response.done"
+    assert wire.codec.incomplete == set()
+
+
 def test_deleting_and_truncating():
     wire = Wire()
     (told,) = wire.send({"type": "conversation.item.delete", "item_id": "i"}, events.ItemGone("i"))
