@@ -14,19 +14,16 @@ from realtime.events import Final, ResponseOptions, ResponseStarted, Trouble
 from realtime.protocols.openai.formats import AudioFormat
 from realtime.protocols.openai.items import read_input, show_answer
 from realtime.protocols.openai.messages import check_kept, check_text, convert
-from realtime.protocols.openai.session import (
+from realtime.protocols.openai.session import Defaults, SessionJson, check_tools, sampling
+from realtime.protocols.openai.shapes import (
     AudioJson,
-    Defaults,
     Modalities,
     PromptJson,
     ReasoningJson,
-    SessionJson,
     Temperature,
     Tokens,
     ToolChoice,
     Tools,
-    check_tools,
-    sampling,
 )
 
 Told = tuple[str, dict[str, Any]]

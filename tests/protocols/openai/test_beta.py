@@ -10,7 +10,7 @@ from realtime.engine.api import Sampling, Usage
 from realtime.items import AnswerDraft
 from realtime.protocols.openai.beta import modern, old_param
 from realtime.protocols.openai.errors import BadEvent
-from realtime.protocols.openai.session import PatchJson
+from realtime.protocols.openai.shapes import PatchJson
 
 READY = events.Ready("s", "secret", "qwen2-audio")
 

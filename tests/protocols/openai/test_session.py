@@ -15,13 +15,13 @@ from realtime.events import TurnSettings
 from realtime.protocols.openai.errors import BadEvent
 from realtime.protocols.openai.session import (
     MAX_SESSION,
-    MAX_TOOLS,
     Defaults,
     default_session,
     merge,
     read_session,
     turn_settings,
 )
+from realtime.protocols.openai.shapes import MAX_TOOLS
 
 DEFAULTS = Defaults()
 DEFAULT = default_session(DEFAULTS)
