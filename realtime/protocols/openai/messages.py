@@ -9,7 +9,7 @@ import json
 from typing import Annotated, Any, TypeVar
 
 import msgspec
-from msgspec import UNSET, Meta, UnsetType
+from msgspec import UNSET, Meta
 
 from realtime.errors import TooMuch
 from realtime.protocols.openai.errors import BAD_JSON, BAD_TYPE, BadEvent, from_validation
@@ -223,11 +223,6 @@ def check_text(text: str, param: str, limit: int = MAX_TEXT) -> None:
     if len(text) * 4 > limit and (size := len(text.encode())) > limit:
         message = f"'{param}' may have {limit} bytes of UTF-8; it has {size}."
         raise BadEvent(message, reason="string_above_max_length", param=param)
-
-
-def present(value: T | UnsetType | None) -> T | None:
-    """Give the value, or None where it is null or absent."""
-    return None if value is UNSET or isinstance(value, UnsetType) else value
 
 
 def wrong_type(param: str, expected: str) -> BadEvent:
