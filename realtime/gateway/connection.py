@@ -137,6 +137,8 @@ class Connection:
         """Take the peer's messages until there are no more; after we left, to no effect."""
         while (message := await self.transport.receive()) is not None:
             self.heard_at = self.clock()
+            if self.outbox.full:
+                await self.outbox.room()
             if self.left:
                 continue
             try:

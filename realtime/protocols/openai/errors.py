@@ -105,7 +105,7 @@ def trouble_body(trouble: Trouble, *, kind: str, event_id: str | None) -> dict[s
     }
 
 
-PLACE = re.compile(r"^(?P<what>.*?)(?: - at `\$\.?(?P<path>.*)`)?$", re.DOTALL)
+PLACE = re.compile(r"^(?P<what>.*?)(?: - at (?:`key` in )?`\$\.?(?P<path>.*)`)?$", re.DOTALL)
 FIELD = re.compile(r"missing required field `(.+)`")
 
 
