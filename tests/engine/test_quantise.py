@@ -1,0 +1,90 @@
+"""Weights in 8 bits say nearly the same; without torchao that is told before anything is loaded."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from realtime.engine import brain, quantise
+from realtime.engine.model import load
+from realtime.engine.worker import awake, parse
+from realtime.errors import ModelError
+
+DEMO = Path(__file__).parents[2] / "realtime" / "demo_model"
+
+
+class Deaf:
+    """A gateway that nobody listens at."""
+
+    def send(self, message):
+        """Drop a message."""
+
+
+def scores(model) -> torch.Tensor:
+    tokens = torch.randint(0, 300, (1, 60), generator=torch.Generator().manual_seed(0))
+    with torch.inference_mode():
+        return model(input_ids=tokens).logits[0]
+
+
+def test_without_torchao_it_is_told_at_once(monkeypatch):
+    monkeypatch.setitem(sys.modules, "torchao.quantization", None)
+    quantise.refuse("auto")
+    options = parse(["--fd=0", f"--model={DEMO}", "--device=cpu", "--weights=int8"])
+    with pytest.raises(ModelError, match=r"int8 need the package torchao.*quantise\]"):
+        awake(options, Deaf())
+
+
+def test_other_weights_are_refused():
+    with pytest.raises(ModelError, match="must be auto, int8, fp8, not 'int4'"):
+        quantise.refuse("int4")
+
+
+def test_weights_that_stay_as_they_are_are_not_touched(loaded):
+    before = scores(loaded.model)
+    quantise.quantise(loaded.model, "auto")
+    assert scores(loaded.model).equal(before)
+    assert quantise.weight_bytes(loaded.model) == sum(p.nbytes for p in loaded.model.parameters())
+
+
+@pytest.mark.parametrize(("weights", "tolerance"), [("int8", 0.1), ("fp8", 0.35)])
+def test_weights_in_8_bits_give_nearly_the_same_scores(weights, tolerance):
+    pytest.importorskip("torchao")
+    model = load(str(DEMO), device="cpu").model
+    exact, whole = scores(model), quantise.weight_bytes(model)
+    heads = model.lm_head.weight.clone(), model.model.multi_modal_projector.linear.weight.clone()
+    quantise.quantise(model, weights)
+    rough = scores(model)
+    error = (rough - exact).abs().max() / exact.std()
+    assert 0 < error < tolerance
+    assert (rough.argmax(-1) == exact.argmax(-1)).float().mean() >= 0.9
+    linears = sum(
+        part.weight.numel()
+        for part in model.model.language_model.layers.modules()
+        if isinstance(part, torch.nn.Linear)
+    )
+    # A byte instead of four, and a scale per row.
+    assert whole - 3 * linears < quantise.weight_bytes(model) < whole - 2.8 * linears
+    assert model.lm_head.weight.equal(heads[0])
+    assert model.model.multi_modal_projector.linear.weight.equal(heads[1])
+
+
+def test_a_brain_with_weights_in_8_bits_answers():
+    pytest.importorskip("torchao")
+    loaded = load(str(DEMO), device="cpu")
+    plain = sum(p.nbytes for p in loaded.model.parameters())
+    _, info = brain.build(loaded, slots=1, chunk=64, weights="int8", kv_dtype="fp8")
+    assert info.memory.weights < plain
+
+
+def test_what_torchao_refuses_is_told(loaded, monkeypatch):
+    torchao = pytest.importorskip("torchao.quantization")
+
+    def fail(*_):
+        raise RuntimeError("no kernel for this device")
+
+    monkeypatch.setattr(torchao, "quantize_", fail)
+    with pytest.raises(ModelError, match="cannot keep these weights as int8: no kernel"):
+        quantise.quantise(loaded.model, "int8")
