@@ -67,7 +67,7 @@ def load(
     place = choose_device(device)
     kind = choose_dtype(dtype, place)
     if attention not in ATTENTION:
-        raise ModelError(f"the attention must be {' or '.join(ATTENTION)}, not {attention!r}")
+        raise ModelError(f"the attention must be {', '.join(ATTENTION)}, not {attention!r}")
     if attention == flash.NAME:
         flash.refuse(place, kind)
         attention = "sdpa"  # of the audio tower; the language model attends through `cache.attend`

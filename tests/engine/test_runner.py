@@ -12,6 +12,7 @@ from engine.bed import CONVERSATIONS, GREEDY, MODELS, Bed, build, run, stock
 
 from realtime.engine.answering import Said
 from realtime.engine.api import AssistantTurn, Clip, Sampling, SystemTurn, UserTurn
+from realtime.engine.cache import FP8
 from realtime.engine.model import load
 from realtime.engine.runner import Runner, explained
 from realtime.engine.scheduler import Part
@@ -152,6 +153,42 @@ def test_in_bfloat16_scores_stay_near_those_of_a_plain_pass(endless):
     # The same numbers in another order of additions, rounded to 8 bits.
     error = (scores - full).abs().max() / full.std()
     assert error < 0.15, error
+
+
+def test_keys_and_values_in_fp8_leave_scores_near(request):
+    """On weights that learnt something: the bundled model's."""
+    demo = load(str(request.config.rootpath / "realtime" / "demo_model"), device="cpu")
+    prompt = build(demo, CONVERSATIONS["two turns"])
+    size = len(prompt.ids)
+    scores = []
+    for kv_dtype in (None, FP8):
+        runner = Runner(demo, cells=1024, kv_dtype=kv_dtype)
+        runner.begin(1, prompt, GREEDY, ())
+        with torch.inference_mode():
+            pieces = [
+                runner._forward((Part(1, start, min(start + 7, size), 64, False),))
+                for start in range(0, size, 7)
+            ]
+            scores.append(demo.model.lm_head(torch.cat(pieces)))
+    exact, rough = scores
+    assert 0 < (rough - exact).abs().max() / exact.std() < 0.2
+    assert (rough - exact).square().mean().sqrt() / exact.std() < 0.05
+    assert (rough.argmax(-1) == exact.argmax(-1)).float().mean() > 0.9
+
+
+@pytest.mark.parametrize("gather", [False, True])
+def test_answers_in_fp8_are_the_same_alone_and_together(loaded, gather):
+    prompts = [build(loaded, turns) for turns in CONVERSATIONS.values()]
+
+    def said(asked):
+        bed = Bed(loaded, gather=gather)
+        bed.runner = Runner(loaded, cells=1 << 14, gather=gather, kv_dtype=FP8)
+        for serial, prompt in asked:
+            bed.ask(serial, prompt, count=12)
+        return bed.finish()
+
+    together = said(enumerate(prompts))
+    assert together == {i: said([(i, prompt)])[i] for i, prompt in enumerate(prompts)}
 
 
 def test_the_model_can_be_used_otherwise_at_the_same_time(loaded):

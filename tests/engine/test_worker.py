@@ -73,6 +73,7 @@ def test_options():
     assert (options.fd, options.model, options.threads, options.slots) == (5, "m", 2, 3)
     assert (options.device, options.dtype, options.queue) == ("auto", "auto", 64)
     assert (options.attention, options.chunk, options.kv_bytes) == ("sdpa", 256, None)
+    assert (options.weights, options.kv_dtype, options.graphs) == ("auto", "auto", "true")
 
 
 @pytest.mark.parametrize("module", LIGHT)
