@@ -5,6 +5,7 @@ A CUDA graph is stood in for by calling what it would record.
 
 from __future__ import annotations
 
+import contextlib
 from functools import partial
 
 import numpy as np
@@ -200,6 +201,91 @@ def test_a_recording_that_fails_half_way_leaves_no_graphs(loaded, monkeypatch, c
     assert not graphs.capture(fixed, lambda fraction: None)
     assert fixed.replays == {}
     assert "OutOfMemoryError: CUDA out of memory" in capsys.readouterr().err
+
+
+class FakeCuda:
+    """The part of torch.cuda that records; a graph computes what ran while it was recorded."""
+
+    def __init__(self, fixed):
+        self.fixed = fixed
+        self.calls: list[str] = []
+        self.pools: list[object] = []
+        compute = fixed.compute
+        self.recording: list[Bucket] | None = None
+
+        def watched(bucket):
+            self.calls.append(f"compute {bucket.batch} {bucket.length}")
+            if self.recording is not None:
+                self.recording.append(bucket)
+            compute(bucket)
+
+        self.compute = compute
+        fixed.compute = watched
+
+    def install(self, monkeypatch):
+        fake, nothing = self, contextlib.nullcontext
+
+        class Stream:
+            def __init__(self, device=None):
+                assert device == fake.fixed.device
+
+            def wait_stream(self, other):
+                fake.calls.append("wait")
+
+        class Graph:
+            def __init__(self):
+                self.recorded: list[Bucket] = []
+
+            def replay(self):
+                fake.calls.append("replay")
+                for bucket in self.recorded:
+                    fake.compute(bucket)
+
+        @contextlib.contextmanager
+        def graph(made, pool, stream):
+            assert isinstance(stream, Stream)
+            fake.pools.append(pool)
+            fake.recording = made.recorded
+            yield
+            fake.recording = None
+
+        for name, part in {
+            "Stream": Stream,
+            "CUDAGraph": Graph,
+            "graph": graph,
+            "stream": lambda stream: nothing(),
+            "current_stream": Stream,
+            "graph_pool_handle": lambda: (0, 1),
+        }.items():
+            monkeypatch.setattr(torch.cuda, name, part)
+
+
+def test_recorded_steps_give_the_tokens_of_generate(loaded, monkeypatch):
+    bed = FixedBed(loaded, batches=(1, 2), lengths=(256,))
+    fake = FakeCuda(bed.fixed)
+    fake.install(monkeypatch)
+    told = []
+    assert graphs.capture(bed.fixed, told.append)
+    assert told == [0, 0.5]
+    # Warmed up beside the stream of everything else, recorded, held against the warm-up.
+    once = ["wait", "compute 2 256", "compute 2 256", "wait", "compute 2 256", "replay"]
+    assert fake.calls[: len(once)] == once
+    assert fake.pools == [(0, 1), (0, 1)]
+    prompts = [build(loaded, turns) for turns in CONVERSATIONS.values()][:2]
+    for serial, prompt in enumerate(prompts):
+        bed.ask(serial, prompt, count=8)
+    assert bed.finish() == {i: stock(loaded, prompt, 8) for i, prompt in enumerate(prompts)}
+    assert fake.calls[-1] == "replay"
+
+
+def test_a_recording_that_computes_something_else_is_not_used(loaded, monkeypatch, capsys):
+    fixed = FixedBed(loaded, batches=(1,), lengths=(256,)).fixed
+    fake = FakeCuda(fixed)
+    fake.install(monkeypatch)
+    fake.compute = lambda bucket: fixed.scores.fill_(1e3)
+    assert not graphs.capture(fixed, lambda fraction: None)
+    assert fixed.replays == {}
+    assert "is off by" in capsys.readouterr().err
 
 
 def test_a_graph_that_computes_something_else_is_found_out():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -88,3 +89,25 @@ def test_what_torchao_refuses_is_told(loaded, monkeypatch):
     monkeypatch.setattr(torchao, "quantize_", fail)
     with pytest.raises(ModelError, match="cannot keep these weights as int8: no kernel"):
         quantise.quantise(loaded.model, "int8")
+
+
+@pytest.mark.parametrize(
+    ("weights", "device", "capability", "kept"),
+    [
+        ("int8", "cpu", None, "Int8WeightOnlyConfig"),
+        ("int8", "cuda", (9, 0), "Int8WeightOnlyConfig"),
+        ("fp8", "cpu", None, "Float8WeightOnlyConfig"),
+        ("fp8", "cuda", (8, 0), "Float8WeightOnlyConfig"),
+        ("fp8", "cuda", (8, 9), "Float8DynamicActivationFloat8WeightConfig"),
+        ("fp8", "cuda", (9, 0), "Float8DynamicActivationFloat8WeightConfig"),
+    ],
+)
+def test_what_the_gpu_multiplies_in_fp8_decides(monkeypatch, weights, device, capability, kept):
+    torchao = pytest.importorskip("torchao.quantization")
+    asked = []
+    monkeypatch.setattr(torchao, "quantize_", lambda layers, config: asked.append(config))
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: capability)
+    language = SimpleNamespace(layers=torch.nn.ModuleList())
+    core = SimpleNamespace(language_model=language)
+    quantise.quantise(SimpleNamespace(device=torch.device(device), model=core), weights)
+    assert [type(config).__name__ for config in asked] == [kept]
