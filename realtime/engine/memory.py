@@ -81,8 +81,7 @@ def workspace_bytes(
     masks = chunk * text.max_position_embeddings * 4 * (1 + text.num_attention_heads)
     # Scores, and what the sampler makes of them in float32 with tokens in int64.
     logits = slots * text.vocab_size * (size + 5 * 4 + 3 * 8)
-    # torchao turns 8-bit weights back into numbers, for as long as it multiplies by them.
-    layer += 2 * text.hidden_size * text.intermediate_size * size if narrowed(model) else 0
+    layer += unpacked_bytes(model)
     cells = text.max_position_embeddings * (slots if gather else 1)
     gathered = gathered_bytes(model, cells, narrow=narrow) if gather or narrow else 0
     positions = FRAMES // 2
@@ -91,10 +90,13 @@ def workspace_bytes(
     return int(max(layer + masks + gathered, encoder, logits) * 1.25) + (64 << 20)
 
 
-def narrowed(model: Any) -> bool:
-    """Tell whether weights take fewer bytes than their dtype says."""
+def unpacked_bytes(model: Any) -> int:
+    """Bound what torchao takes to turn one layer's 8-bit weights back into numbers."""
     plain: int = sum(p.numel() * p.dtype.itemsize for p in model.parameters())
-    return weight_bytes(model) < plain
+    if weight_bytes(model) == plain:
+        return 0
+    text = model.config.text_config
+    return int(2 * text.hidden_size * text.intermediate_size * model.dtype.itemsize)
 
 
 def gathered_bytes(model: Any, cells: int, *, narrow: bool) -> int:
@@ -115,6 +117,7 @@ def graph_bytes(
     # Nothing of flash attention's is copied.
     cells = 0 if flash else gathered_cells(buckets)
     step = most * (6 * text.hidden_size + 3 * text.intermediate_size) * size
+    step += unpacked_bytes(model)
     scores = 2 * most * text.vocab_size * size
     pool = gathered_bytes(model, cells, narrow=narrow) + step + scores
     return int(pool * 1.25) + GRAPH_BYTES * len(buckets) + BATCHES[-1] * cell

@@ -62,7 +62,7 @@ def _torchao(weights: str) -> Any:
     except ImportError as error:
         raise ModelError(
             f"weights as {weights} need the package torchao, which cannot be imported ({error}): "
-            "pip install 'realtime-qwen2-audio[quantise]', or leave the weights at auto"
+            "pip install torchao, or leave the weights at auto"
         ) from error
 
 

@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from realtime.engine import brain, quantise
+from realtime.engine import brain, memory, quantise
 from realtime.engine.model import load
 from realtime.engine.worker import awake, parse
 from realtime.errors import ModelError
@@ -34,7 +34,7 @@ def test_without_torchao_it_is_told_at_once(monkeypatch):
     monkeypatch.setitem(sys.modules, "torchao.quantization", None)
     quantise.refuse("auto")
     options = parse(["--fd=0", f"--model={DEMO}", "--device=cpu", "--weights=int8"])
-    with pytest.raises(ModelError, match=r"int8 need the package torchao.*quantise\]"):
+    with pytest.raises(ModelError, match=r"int8 need the package torchao.*pip install torchao"):
         awake(options, Deaf())
 
 
@@ -74,10 +74,11 @@ def test_weights_in_8_bits_give_nearly_the_same_scores(weights, tolerance):
 
 def test_a_brain_with_weights_in_8_bits_answers():
     pytest.importorskip("torchao")
-    loaded = load(str(DEMO), device="cpu")
+    loaded, fresh = (load(str(DEMO), device="cpu") for _ in range(2))
     plain = sum(p.nbytes for p in loaded.model.parameters())
     _, info = brain.build(loaded, slots=1, chunk=64, weights="int8", kv_dtype="fp8")
     assert info.memory.weights < plain
+    assert memory.unpacked_bytes(loaded.model) > 0 == memory.unpacked_bytes(fresh.model)
 
 
 def test_what_torchao_refuses_is_told(loaded, monkeypatch):
