@@ -65,7 +65,6 @@ class Desk:
             chunk=256,
             kv_bytes=options.kv_bytes,
             attention=options.attention,
-            weights=options.weights,
             kv_dtype=options.kv_dtype,
             graphs=not options.no_graphs,
             progress=lambda stage, fraction: None,
@@ -153,6 +152,7 @@ def measure(options: argparse.Namespace, amounts: Amounts) -> dict[str, Any]:
     device = torch.device(options.device)
     say("making random weights on the device")
     loaded = made(DRY if options.dry else SIZES[options.shape], device, options.attention)
+    quantise.quantise(loaded.model, options.weights)
     bandwidth = floor.copy_bandwidth(str(device))
     desk = Desk(loaded, options, amounts.conversations)
     alone = measured_alone(desk, amounts, device)

@@ -14,7 +14,6 @@ from realtime.engine.detokenise import Spelling
 from realtime.engine.graphs import Bucket, buckets_of, capture
 from realtime.engine.model import Loaded
 from realtime.engine.prompt import Prompts
-from realtime.engine.quantise import quantise
 from realtime.engine.runner import Runner, explained
 from realtime.engine.transfer import claim
 from realtime.errors import EngineError, ModelError
@@ -33,7 +32,6 @@ def build(
     chunk: int,
     kv_bytes: int | None = None,
     attention: str = "sdpa",
-    weights: str = "auto",
     kv_dtype: str = "auto",
     graphs: bool = True,
     progress: Progress = lambda stage, fraction: None,
@@ -41,7 +39,6 @@ def build(
     """Plan the memory and take it; raise ModelError when there is not enough."""
     device = loaded.model.device
     claim(device)
-    quantise(loaded.model, weights)
     kernel = attending_kernel(loaded, attention, kv_dtype)
     context = loaded.info.context
     buckets: Sequence[Bucket] = ()

@@ -12,7 +12,7 @@ import importlib
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from realtime.errors import ModelError
 
@@ -35,8 +35,11 @@ def quantise(model: Any, weights: str) -> None:
     if weights == "auto":
         return
     torchao = _torchao(weights)
+    layers = model.model.language_model.layers
+    if not any(type(part) is nn.Linear for part in layers.modules()):
+        raise ModelError(f"there are no plain linear layers to keep as {weights}")
     try:
-        torchao.quantize_(model.model.language_model.layers, _config(torchao, weights, model))
+        torchao.quantize_(layers, _config(torchao, weights, model))
     except (RuntimeError, AssertionError, NotImplementedError, ValueError) as error:
         raise ModelError(f"torchao cannot keep these weights as {weights}: {error}") from error
     if model.device.type == "cuda":

@@ -126,6 +126,8 @@ def awake(options: argparse.Namespace, gateway: Gateway) -> tuple[Brain, ModelIn
         threads=options.threads,
         progress=progress,
     )
+    # Before anything else is done to its linear layers: torchao knows plain ones only.
+    quantise.quantise(loaded.model, options.weights)
     progress("warm-up", 0.98)
     return brain.build(
         loaded,
@@ -133,7 +135,6 @@ def awake(options: argparse.Namespace, gateway: Gateway) -> tuple[Brain, ModelIn
         chunk=options.chunk,
         kv_bytes=options.kv_bytes,
         attention=options.attention,
-        weights=options.weights,
         kv_dtype=options.kv_dtype,
         graphs=options.graphs == "true",
         progress=progress,

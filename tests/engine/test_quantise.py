@@ -76,7 +76,8 @@ def test_a_brain_with_weights_in_8_bits_answers():
     pytest.importorskip("torchao")
     loaded, fresh = (load(str(DEMO), device="cpu") for _ in range(2))
     plain = sum(p.nbytes for p in loaded.model.parameters())
-    _, info = brain.build(loaded, slots=1, chunk=64, weights="int8", kv_dtype="fp8")
+    quantise.quantise(loaded.model, "int8")
+    _, info = brain.build(loaded, slots=1, chunk=64, kv_dtype="fp8")
     assert info.memory.weights < plain
     assert memory.unpacked_bytes(loaded.model) > 0 == memory.unpacked_bytes(fresh.model)
 
@@ -108,7 +109,27 @@ def test_what_the_gpu_multiplies_in_fp8_decides(monkeypatch, weights, device, ca
     asked = []
     monkeypatch.setattr(torchao, "quantize_", lambda layers, config: asked.append(config))
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: capability)
-    language = SimpleNamespace(layers=torch.nn.ModuleList())
+    language = SimpleNamespace(layers=torch.nn.ModuleList([torch.nn.Linear(16, 16)]))
     core = SimpleNamespace(language_model=language)
     quantise.quantise(SimpleNamespace(device=torch.device(device), model=core), weights)
     assert [type(config).__name__ for config in asked] == [kept]
+
+
+def test_a_model_without_plain_linear_layers_is_refused():
+    pytest.importorskip("torchao")
+    language = SimpleNamespace(layers=torch.nn.ModuleList([torch.nn.Identity()]))
+    model = SimpleNamespace(
+        device=torch.device("cpu"), model=SimpleNamespace(language_model=language)
+    )
+    with pytest.raises(ModelError, match="no plain linear layers to keep as int8"):
+        quantise.quantise(model, "int8")
+
+
+def test_the_worker_keeps_weights_as_it_is_told():
+    pytest.importorskip("torchao")
+    given = ["--fd=0", f"--model={DEMO}", "--device=cpu", "--slots=1", "--chunk=64"]
+    plain, narrow = (
+        awake(parse([*given, f"--weights={weights}"]), Deaf())[1].memory.weights
+        for weights in ("auto", "int8")
+    )
+    assert narrow < 0.8 * plain
