@@ -77,7 +77,7 @@ class FixedDecode:
         self.idle = torch.zeros(3, most, dtype=torch.long)
         # Each spare row has a cell of its own: two that write the same would be a race.
         self.idle[2] = torch.arange(scratch, scratch + most)
-        self.inputs = self.idle.to(self.device)
+        self.inputs = self.idle.to(self.device, copy=True)
         """[3, batch]: tokens, their positions, the cells of their positions 0."""
         self.places = torch.arange(max(b.length for b in buckets), device=self.device)
         self.bounds = torch.arange(most + 1, device=self.device).repeat_interleave(2)[1:-1].int()

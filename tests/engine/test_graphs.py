@@ -147,6 +147,17 @@ def test_rows_left_over_write_to_cells_of_nobody(endless):
     assert changed.nonzero().flatten().tolist() == [position, *range(cells + 1, cells + 4)]
 
 
+def test_rows_that_are_left_over_name_cells_of_nobody_again(loaded):
+    bed = FixedBed(loaded)
+    scratch = bed.scheduler.config.cells
+    bed.fixed.fill([(5, 9, 64), (6, 8, 128), (7, 3, 192)])
+    bed.fixed.fill([(4, 10, 64)])
+    tokens, positions, bases = bed.fixed.inputs.tolist()
+    assert tokens == [4, 0, 0, 0]
+    assert positions == [10, 0, 0, 0]
+    assert bases == [64, scratch + 1, scratch + 2, scratch + 3]
+
+
 def test_shapes_by_slots_and_context():
     assert buckets_of(1, 256, flash=False) == (Bucket(1, 128), Bucket(1, 256))
     made = buckets_of(8, 8192, flash=False)
