@@ -41,7 +41,30 @@ def serve(
     ] = None,
     device: Annotated[str | None, typer.Option(help="auto, cpu, cuda or cuda:N.")] = None,
     dtype: Annotated[str | None, typer.Option(help="auto, float32, bfloat16 or float16.")] = None,
-    attention: Annotated[str | None, typer.Option(help="sdpa or eager.")] = None,
+    attention: Annotated[
+        str | None, typer.Option(help="sdpa, eager, or flash_attention_2 (CUDA and flash-attn).")
+    ] = None,
+    weights: Annotated[
+        str | None,
+        typer.Option(
+            help="auto, int8 or fp8: 8-bit weights of the language model take half the memory "
+            "(needs torchao)."
+        ),
+    ] = None,
+    kv_dtype: Annotated[
+        str | None,
+        typer.Option(
+            help="auto or fp8: what is kept of each conversation in 8 bits, room for twice as many."
+        ),
+    ] = None,
+    graphs: Annotated[
+        bool | None,
+        typer.Option(
+            "--graphs/--no-graphs",
+            help="Record decode steps as CUDA graphs at start: faster answers for some memory; on "
+            "a CPU there are none.",
+        ),
+    ] = None,
     config: Annotated[Path | None, typer.Option(metavar="FILE", help="Settings in TOML.")] = None,
     log_json: Annotated[
         bool | None, typer.Option("--log-json", help="Log lines of JSON to stderr.")
@@ -56,6 +79,8 @@ def serve(
       realtime serve --host 0.0.0.0 --port 9000
 
       realtime serve --model Qwen/Qwen2-Audio-7B-Instruct --device cuda
+
+      realtime serve --model Qwen/Qwen2-Audio-7B-Instruct --weights int8 --kv-dtype fp8
 
       realtime serve --config realtime.toml --log-json
 
@@ -72,6 +97,9 @@ def serve(
         ("worker", "device"): device,
         ("worker", "dtype"): dtype,
         ("worker", "attention"): attention,
+        ("worker", "weights"): weights,
+        ("worker", "kv_dtype"): kv_dtype,
+        ("worker", "graphs"): graphs,
     }
     try:
         environment = configuration.environment()

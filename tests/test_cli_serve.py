@@ -48,6 +48,17 @@ def test_a_wrong_setting_is_one_sentence_and_exit_code_2(run, tmp_path):
     assert result.stderr.count("\n") == 1
 
 
+@pytest.mark.parametrize(
+    ("option", "value", "allowed"),
+    [("--weights", "int4", "one of auto, int8, fp8"), ("--kv-dtype", "int8", "one of auto, fp8")],
+)
+def test_numbers_that_weights_and_keys_cannot_be_kept_in(run, option, value, allowed):
+    result = run(option, value)
+    assert result.exit_code == 2
+    assert allowed in result.stderr
+    assert result.stderr.count("\n") == 1
+
+
 def test_a_port_in_use_is_one_sentence_and_exit_code_2(run):
     with socket.socket() as other:
         other.bind(("127.0.0.1", 0))

@@ -31,11 +31,15 @@ TENSORS = {
     "cache",
     "embeddings",
     "features",
+    "flash",
+    "graphs",
     "memory",
     "model",
     "prompt",
+    "quantise",
     "runner",
     "sampling",
+    "transfer",
 }
 LOOPS = ("realtime.gateway", "realtime.cli", "realtime.serve", "realtime.ask", "client")
 LOOP_MODULES = {
