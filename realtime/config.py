@@ -26,6 +26,8 @@ DEMO_MODEL = Path(__file__).parent / "demo_model"
 PREFIX = "REALTIME_"
 ORIGIN = re.compile(r"https?://[a-z0-9.\-\[\]:]+")
 """RFC 6454 6.2: a scheme and a host, no path; browsers write them in small letters."""
+CLIENT_KEY = "REALTIME_KEY"
+"""In the environment, what `realtime ask` shows a server; no setting."""
 SECRET = {("auth", "keys"), ("auth", "secret")}
 """Settings whose values are never shown."""
 
@@ -204,7 +206,11 @@ def load(
 
 def environment() -> dict[str, str]:
     """Give our part of the process's environment: the one place that reads it."""
-    return {name: value for name, value in os.environ.items() if name.startswith(PREFIX)}
+    return {
+        name: value
+        for name, value in os.environ.items()
+        if name.startswith(PREFIX) and name != CLIENT_KEY
+    }
 
 
 def leaves(kind: type, path: Key = ()) -> Iterator[tuple[Key, Any]]:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import pytest
+from gateway_place import serving
 from hypothesis import given
 from hypothesis import strategies as st
 
-from realtime.config import AuthConfig, LimitsConfig
+import client
+from realtime.config import AuthConfig, LimitsConfig, Settings
 from realtime.errors import Refused
 from realtime.gateway.auth import Gate, answer_to, credential
 from realtime.gateway.keys import digest_of
@@ -157,3 +159,13 @@ def test_a_401_names_the_way_in():
     response = denial(Refused(401, "missing_api_key", "You sent no API key."))
     assert (response.status_code, response.headers["www-authenticate"]) == (401, "Bearer")
     assert b'"type":"invalid_request_error"' in response.body
+
+
+async def test_the_client_of_this_project_brings_a_key():
+    async with serving(Settings(auth=AuthConfig(keys=(KEY,)))) as place:
+        url = f"ws://127.0.0.1:{place.port}"
+        async with client.connect(url, key=KEY) as voice:
+            assert voice.ready.model == "fake"
+        with pytest.raises(client.Refused, match=r"HTTP 401, You sent no API key"):
+            async with client.connect(url):
+                pass

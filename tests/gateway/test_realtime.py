@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 import logging
 import time
 from dataclasses import replace
 
 import httpx
+import numpy as np
 import pytest
 from fakes import GUARD_S, question, undisturbed_logging
 from gateway_place import Place, bearer, rest, serving, until, written
@@ -382,3 +384,31 @@ async def test_no_key_is_in_the_traceback_of_our_own_mistake(capfd):
     assert "ZeroDivisionError" in errors
     assert KEY not in errors
     assert "the words of the user" not in errors
+
+
+async def test_a_spoken_question_is_answered():
+    audio = np.repeat(np.frombuffer(question(), np.int16), 3)[::2]  # 24 kHz
+    async with serving(KEYED) as place, place.connect(**bearer(KEY)) as socket:
+        await until(socket, "session.created")
+        for at in range(0, len(audio), 2_400):
+            sound = base64.b64encode(audio[at : at + 2_400].tobytes()).decode()
+            await socket.send(json.dumps({"type": "input_audio_buffer.append", "audio": sound}))
+        await until(socket, "input_audio_buffer.speech_started")
+        await until(socket, "input_audio_buffer.committed")
+        done = (await until(socket, "response.done"))["response"]
+        assert done["status"] == "completed"
+        assert done["output"][0]["content"][0]["text"] == "Hello there."
+
+
+async def test_a_recording_over_the_limit_is_refused_by_the_event_that_brought_it():
+    async with serving(limited(audio_seconds_per_minute=1)) as place:
+        async with place.connect(**bearer(KEY)) as socket:
+            sound = base64.b64encode(bytes(2 * 48_000)).decode()
+            content = [{"type": "input_audio", "audio": sound}]
+            item = {"type": "message", "role": "user", "content": content}
+            for number in range(2):  # each is answered, for somebody waits for each
+                event = {"type": "conversation.item.create", "item": item, "event_id": f"e{number}"}
+                await socket.send(json.dumps(event))
+                error = (await until(socket, "error"))["error"]
+                assert (error["code"], error["event_id"]) == ("rate_limit_exceeded", f"e{number}")
+                assert "2.0 s at once" in error["message"]
