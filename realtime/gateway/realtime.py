@@ -90,13 +90,19 @@ class RealtimeRoutes:
         seconds = gateway.settings.connection.lifetime_s
         expires_at = int(time.time() + seconds)
         codec = OpenAiCodec(expires_at=expires_at, defaults=self.defaults, beta=wants_beta(socket))
+        transport = SocketTransport(socket)
+        try:
+            configured = codec.configure(self.wanted(socket, grant))
+        except BadEvent as error:  # a key of another server, which understood its session
+            await transport.close(1008, str(error))
+            return
         seat, greeting = gateway.greet(query.get("conversation"), model)
         session = gateway.session(seat, automatic=True)
-        for event in codec.configure(grant.session) if grant.session else ():
+        for event in configured:
             # The greeting shows these settings; that they were applied is nothing to tell.
             session.receive(event)
         connection = gateway.connection(
-            SocketTransport(socket),
+            transport,
             codec,
             session,
             grant,
@@ -112,10 +118,18 @@ class RealtimeRoutes:
         finally:
             expiring.cancel()
 
+    def wanted(self, socket: WebSocket, grant: Grant) -> dict[str, Any]:
+        """Give the session object to begin with: of the short-lived key, or by the address."""
+        if grant.session is None and socket.query_params.get("intent") == "transcription":
+            return {"type": "transcription"}
+        return grant.session or {}
+
     async def client_secrets(self, request: Request) -> Response:
         """Mint a short-lived key that is bound to a session."""
         try:
-            value, expires_at, session = self.mint(request, await asked_of(request))
+            grant = self.minter(request)
+            asked = parsed(await body_of(request), SecretAsked)
+            value, expires_at, session = self.mint(grant, asked)
         except REFUSALS as error:
             return denial(error)
         return JSONResponse({"value": value, "expires_at": expires_at, "session": session})
@@ -123,22 +137,27 @@ class RealtimeRoutes:
     async def beta_session(self, request: Request) -> Response:
         """Mint one as the beta did: the body is the session, and the answer too."""
         try:
+            grant = self.minter(request)
             asked = SecretAsked(session=parsed(await body_of(request), dict[str, Any]))
-            value, expires_at, session = self.mint(request, asked, beta=True)
+            value, expires_at, session = self.mint(grant, asked, beta=True)
         except REFUSALS as error:
             return denial(error)
         return JSONResponse(
             {**old_session(session), "client_secret": {"value": value, "expires_at": expires_at}}
         )
 
-    def mint(
-        self, request: Request, asked: SecretAsked, *, beta: bool = False
-    ) -> tuple[str, int, dict[str, Any]]:
-        """Give a short-lived key, when it ends, and its session; raises Refused and Busy."""
+    def minter(self, request: Request) -> Grant:
+        """Let in who may mint short-lived keys; raises Refused."""
         grant = self.gateway.gate.authorise(request.headers)
         if grant.short_lived:
             message = "A short-lived key makes no others; use the API key on your server."
             raise Refused(403, "insufficient_permissions", message)
+        return grant
+
+    def mint(
+        self, grant: Grant, asked: SecretAsked, *, beta: bool = False
+    ) -> tuple[str, int, dict[str, Any]]:
+        """Give a short-lived key, when it ends, and its session; raises Refused and Busy."""
         given = asked.session or {}
         try:
             given = modern(given, "session") if beta else given
@@ -179,11 +198,6 @@ def wants_beta(socket: WebSocket) -> bool:
     """Tell whether a client knows the names of the beta only."""
     named = BETA_HEADER in socket.headers.get("openai-beta", "")
     return named or BETA_SUBPROTOCOL in socket.scope["subprotocols"]
-
-
-async def asked_of(request: Request) -> SecretAsked:
-    """Read a request for a short-lived key; raise Refused."""
-    return parsed(await body_of(request), SecretAsked)
 
 
 async def body_of(request: Request) -> bytes:

@@ -401,14 +401,37 @@ async def test_a_spoken_question_is_answered():
 
 
 async def test_a_recording_over_the_limit_is_refused_by_the_event_that_brought_it():
-    async with serving(limited(audio_seconds_per_minute=1)) as place:
-        async with place.connect(**bearer(KEY)) as socket:
-            sound = base64.b64encode(bytes(2 * 48_000)).decode()
-            content = [{"type": "input_audio", "audio": sound}]
-            item = {"type": "message", "role": "user", "content": content}
-            for number in range(2):  # each is answered, for somebody waits for each
-                event = {"type": "conversation.item.create", "item": item, "event_id": f"e{number}"}
-                await socket.send(json.dumps(event))
-                error = (await until(socket, "error"))["error"]
-                assert (error["code"], error["event_id"]) == ("rate_limit_exceeded", f"e{number}")
-                assert "2.0 s at once" in error["message"]
+    settings = limited(audio_seconds_per_minute=1)
+    async with serving(settings) as place, place.connect(**bearer(KEY)) as socket:
+        sound = base64.b64encode(bytes(2 * 48_000)).decode()
+        content = [{"type": "input_audio", "audio": sound}]
+        item = {"type": "message", "role": "user", "content": content}
+        for number in range(2):  # each is answered, for somebody waits for each
+            event = {"type": "conversation.item.create", "item": item, "event_id": f"e{number}"}
+            await socket.send(json.dumps(event))
+            error = (await until(socket, "error"))["error"]
+            assert (error["code"], error["event_id"]) == ("rate_limit_exceeded", f"e{number}")
+            assert "2.0 s at once" in error["message"]
+
+
+async def test_an_address_can_ask_for_transcription_alone():
+    path = "/v1/realtime?intent=transcription"
+    async with serving(Settings()) as place, place.connect(path) as socket:
+        assert (await until(socket, "session.created"))["session"]["type"] == "transcription"
+
+
+async def test_a_key_whose_session_is_not_understood_here_ends_without_a_fault(caplog):
+    async with serving(KEYED) as place:
+        grant = place.gateway.gate.authorise({"authorization": f"Bearer {KEY}"})
+        value, _ = place.gateway.gate.mint.make(grant.key, {"max_output_tokens": "many"}, 60)
+        async with place.connect(**bearer(value)) as socket:
+            assert await rest(socket) == []
+            assert socket.close_code == 1008
+            assert "max_output_tokens" in socket.close_reason
+        assert not caplog.records
+
+
+async def test_nobody_without_a_key_has_a_body_read():
+    async with serving(KEYED) as place:
+        answer = await place.ask("POST", "/v1/realtime/client_secrets", content=b"x" * 300_000)
+        assert answer.status_code == 401
