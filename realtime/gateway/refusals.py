@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from starlette.responses import JSONResponse
 
 from realtime.errors import Busy, LimitReached, Refused
@@ -30,7 +32,7 @@ def denial(error: Refusal, **more: object) -> JSONResponse:
 
 def after(error: Busy | LimitReached) -> dict[str, str]:
     """Say when to come back, in whole seconds."""
-    return {"Retry-After": f"{max(1, round(error.retry_after))}"}
+    return {"Retry-After": f"{max(1, math.ceil(error.retry_after))}"}
 
 
 def error_body(status: int, code: str, message: str, param: str | None = None) -> dict[str, object]:

@@ -204,3 +204,8 @@ async def test_a_place_that_is_not_to_be_had_is_not_counted_for_the_key():
     assert (grant.allowance.sessions, gateway.admission.taken) == (1, 1)
     gateway.leave(grant)
     assert (grant.allowance.sessions, gateway.admission.taken) == (0, 0)
+
+
+@pytest.mark.parametrize(("wait", "told"), [(0.01, "1"), (5.0, "5"), (29.4, "30")])
+def test_nobody_is_told_to_come_back_too_early(wait, told):
+    assert denial(LimitReached("Wait.", retry_after=wait)).headers["retry-after"] == told
