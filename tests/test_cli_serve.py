@@ -70,6 +70,28 @@ def test_a_port_in_use_is_one_sentence_and_exit_code_2(run):
     assert result.stderr.count("\n") == 1
 
 
+def test_others_come_in_with_keys_only(run):
+    result = run("--host", "0.0.0.0")
+    assert result.exit_code == 2
+    assert "Without a key only this machine may come in" in result.stderr
+    assert result.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--key-file", "none.txt"], "none.txt cannot be read"),
+        (["--tls-certificate", "none.pem"], "belong together"),
+        (["--tls-certificate", "none.pem", "--tls-key", "none.pem"], "TLS cannot read"),
+    ],
+)
+def test_keys_and_certificates_that_cannot_be_read(run, arguments, words):
+    result = run(*arguments)
+    assert result.exit_code == 2
+    assert words in result.stderr
+    assert result.stderr.count("\n") == 1
+
+
 @pytest.mark.parametrize("port", ["99999", "-1", "many"])
 def test_a_port_that_is_none(run, port):
     assert run("--port", port).exit_code == 2
@@ -117,14 +139,21 @@ def test_stopped_while_loading_it_ends_with_0_and_leaves_no_worker():
 
 def test_the_banner_says_what_and_where_and_how_to_go_on():
     settings = Settings(worker=WorkerConfig("some/model"))
-    text = banner(settings, MODEL, "http://127.0.0.1:8765")
-    for words in ("http://127.0.0.1:8765", "a-model", "cpu, float32", "realtime ask question.wav"):
+    text = banner(settings, MODEL, "http://127.0.0.1:8765", "none: only this machine may come in")
+    for words in (
+        "http://127.0.0.1:8765",
+        "ws://127.0.0.1:8765",
+        "a-model",
+        "cpu, float32",
+        "realtime ask question.wav",
+        "none: only this machine may come in",
+    ):
         assert words in text
     assert "demonstration" not in text
 
 
 def test_the_bundled_model_is_called_a_demonstration():
-    assert "demonstration" in banner(Settings(), MODEL, "http://127.0.0.1:8765")
+    assert "demonstration" in banner(Settings(), MODEL, "https://127.0.0.1:8765", "2 in keys.txt")
     assert Settings().worker.model == str(DEMO_MODEL)
 
 

@@ -23,7 +23,7 @@ LAYERS = [
     ["realtime.session", "realtime.protocols", "realtime.engine", "realtime.metrics"],
     ["realtime.config"],
     ["realtime.gateway"],
-    ["realtime.ask", "realtime.batch", "realtime.serve"],
+    ["realtime.ask", "realtime.batch", "realtime.key", "realtime.serve"],
     ["realtime.cli"],
     ["realtime.__main__"],
 ]

@@ -49,6 +49,8 @@ ASKED_WRONGLY = frozenset(
         "conversation_full",
         "too_much",
         "bad_message",
+        "rate_limit_exceeded",
+        "session_expired",
     }
 )
 """Trouble that the client brought about; the rest is ours, a server_error."""
