@@ -28,6 +28,8 @@ from realtime.gateway.admission import Admission, Seat
 from realtime.gateway.connection import Connection, Transport
 from realtime.gateway.websocket import SocketTransport
 from realtime.metrics import Metrics
+from realtime.protocols.openai.codec import OpenAiCodec
+from realtime.protocols.openai.session import Defaults
 from realtime.protocols.pcm import BadParameter, Parameters, PcmCodec
 from realtime.session import Session
 
@@ -77,6 +79,31 @@ class Gateway:
         try:
             await socket.accept()
             await self.converse(SocketTransport(socket), socket, model)
+        finally:
+            self.admission.leave()
+
+    async def realtime(self, socket: WebSocket) -> None:
+        """Serve one peer of /v1/realtime."""
+        resume = socket.query_params.get("conversation")
+        try:
+            model = self.admission.enter(self.engine.status(), resume)
+        except Busy as error:
+            await socket.send_denial_response(refused(error))
+            return
+        try:
+            offered = socket.headers.get("sec-websocket-protocol")
+            await socket.accept(subprotocol="realtime" if offered else None)
+            seat, greeting = self.greet(resume, model)
+            codec = OpenAiCodec(expires_at=int(time.time()) + 3600, defaults=Defaults())
+            connection = Connection(
+                SocketTransport(socket),
+                codec,
+                self.session(seat, automatic=True),
+                self.engine,
+                metrics=self.metrics,
+                config=self.settings.connection,
+            )
+            await self.run(connection, seat, greeting)
         finally:
             self.admission.leave()
 
@@ -209,6 +236,7 @@ def create_app(
             Route("/readyz", gateway.readyz),
             Route("/metrics", gateway.numbers),
             WebSocketRoute("/v1/pcm", gateway.pcm),
+            WebSocketRoute("/v1/realtime", gateway.realtime),
             Route("/v1/pcm", gateway.upgrade),
         ]
     )

@@ -1,0 +1,408 @@
+"""OpenAI Realtime for one connection: client events to inputs, notices to server events.
+
+One rule: nothing is decided here. What the session answers while a client event is decoded is
+told with that event's id; a response is told whole, from response.created to response.done, with
+no delta outside, whatever comes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import count
+from typing import Any, assert_never
+
+import msgspec
+import numpy as np
+
+from realtime import events
+from realtime.audio.pcm import ByteJoiner, ms_of
+from realtime.events import Notice, PeerInput
+from realtime.items import Item
+from realtime.protocols.openai import messages
+from realtime.protocols.openai.beta import modern, old_event, old_param
+from realtime.protocols.openai.errors import SILENT, BadEvent, trouble_body
+from realtime.protocols.openai.formats import AudioFormat, Ingest
+from realtime.protocols.openai.items import Status, read_item, show_answer, show_item, spoken_index
+from realtime.protocols.openai.messages import MAX_AUDIO, AnyClientEvent, read_event, unknown_type
+from realtime.protocols.openai.responses import (
+    PREFIX,
+    Live,
+    failure_json,
+    item_status,
+    read_response,
+)
+from realtime.protocols.openai.session import Defaults, default_session, merge, turn_settings
+
+Event = dict[str, Any]
+ENCODER = msgspec.json.Encoder()
+RTP_SECOND = 32_000  # bytes of s16le at 16 kHz
+
+
+class OpenAiCodec:
+    """Translate one connection's events; hold its session object and what is under way.
+
+    `beta` speaks the older names. With `binary` (WebRTC) bytes are the audio of the RTP stream,
+    PCM s16le mono at 16 kHz; without it there are no binary messages.
+    """
+
+    def __init__(
+        self, *, expires_at: int, defaults: Defaults, beta: bool = False, binary: bool = False
+    ) -> None:
+        self.defaults = defaults
+        self.beta = beta
+        self.binary = binary
+        self.session = default_session(defaults)
+        self.identity: Event = {"object": "realtime.session", "expires_at": expires_at}
+        self.conversation = "conv_"
+        self.ingest = Ingest(self.format)
+        self.joiner = ByteJoiner()
+        self.ids = count(1)
+        self.doing: AnyClientEvent | None = None
+        """The client event that is being decoded."""
+        self.refused: BadEvent | None = None
+        """The client event that was not understood, until that is told."""
+        self.waiting: list[Event] = []
+        """Events that wait for the session's turn."""
+        self.live: dict[str, Live] = {}
+        self.last_response: str | None = None
+        self.speaking = False
+        """Speech was announced and is not yet an item."""
+        self.appended = False
+        """Audio was pushed to talk and is not yet an item."""
+        self.incomplete: set[str] = set()
+        """Answers that were stopped."""
+        self.spoken_at: dict[str, int] = {}
+        """Items whose first part is not what was said, and which is."""
+
+    @property
+    def format(self) -> AudioFormat:
+        """Give the format of the audio that comes in."""
+        return AudioFormat.of(self.session["audio"]["input"]["format"])
+
+    @property
+    def push_to_talk(self) -> bool:
+        """Tell whether the client itself says when its turn ends."""
+        return self.session["audio"]["input"]["turn_detection"] is None
+
+    # ---- in -------------------------------------------------------------------------------------
+
+    def configure(self, session: Event) -> list[PeerInput]:
+        """Give the inputs that apply an initial session object; raise BadEvent if it is wrong."""
+        return [self.update(modern(session, "session") if self.beta else session)]
+
+    def decode(self, message: bytes | str) -> Iterator[PeerInput]:
+        """Yield what a client event says; raise BadEvent if it is none."""
+        self.doing = self.refused = None
+        try:
+            if isinstance(message, bytes):
+                yield from self.hear(message)
+            else:
+                self.doing = read_event(message)
+                yield from self.meaning(self.doing)
+        except BadEvent as error:
+            if self.doing is not None:
+                error.event_id = self.doing.event_id
+            if self.beta:
+                error.param = old_param(error.param)
+            self.refused = error
+            raise
+        finally:
+            self.doing = None
+
+    def hear(self, data: bytes) -> Iterator[PeerInput]:
+        """Yield the audio of an RTP stream."""
+        if not self.binary:
+            raise BadEvent("Events are JSON text; audio goes as input_audio_buffer.append.")
+        self.note_audio(data)
+        for at in range(0, len(data), RTP_SECOND):
+            pcm = self.joiner.push(data[at : at + RTP_SECOND])
+            if pcm.size:
+                yield events.AudioReceived(np.ascontiguousarray(pcm))
+
+    def meaning(self, said: AnyClientEvent) -> Iterator[PeerInput]:
+        """Yield our words for the client's."""
+        match said:
+            case messages.Append(audio=audio):
+                yield from self.append(audio)
+            case messages.Commit():
+                yield from map(events.AudioReceived, self.ingest.flush())
+                yield events.CommitAsked(respond=False)
+            case messages.Clear():
+                self.ingest = Ingest(self.format)
+                yield events.ClearAsked()
+            case messages.SessionUpdate(session=session):
+                yield self.update(modern(session, "session") if self.beta else session)
+            case messages.TranscriptionSessionUpdate(session=session):
+                if not self.beta:
+                    raise unknown_type("transcription_session.update", said.event_id)
+                session = modern(session, "session")
+                yield self.update({**session, "type": "transcription"})
+            case messages.ItemCreate(item=item, previous_item_id=after):
+                yield events.ItemPut(read_item(item, self.format), after)
+            case messages.ItemRetrieve(item_id=item_id):
+                yield events.ItemAsked(item_id)
+            case messages.ItemDelete(item_id=item_id):
+                yield events.ItemDropped(item_id)
+            case messages.ItemTruncate():
+                yield self.truncate(said)
+            case messages.ResponseCreate(response=response):
+                asked = response or {}
+                asked = modern(asked, "response") if self.beta else asked
+                options = read_response(asked, self.session, self.defaults)
+                yield events.ItemsResponseAsked(options)
+            case messages.ResponseCancel(response_id=response):
+                yield events.CancelAsked(response and response.removeprefix(PREFIX))
+            case messages.OutputClear():
+                if self.last_response is not None:
+                    cleared = {"response_id": self.last_response}
+                    self.waiting.append(self.event("output_audio_buffer.cleared", **cleared))
+                    yield events.PingReceived()  # its Pong takes the event with it, in order
+            case _:
+                assert_never(said)
+
+    def append(self, audio: bytes) -> Iterator[PeerInput]:
+        """Yield audio in pieces of at most a second."""
+        if len(audio) > MAX_AUDIO:
+            text = f"An append may have {MAX_AUDIO} bytes of audio; this one has {len(audio)}."
+            raise BadEvent(text, param="audio")
+        self.note_audio(audio)
+        yield from map(events.AudioReceived, self.ingest.push(audio))
+
+    def note_audio(self, data: bytes) -> None:
+        """Note that the client has begun to speak, where only it can know."""
+        if data and self.push_to_talk:
+            self.appended = True
+
+    def update(self, patch: Event) -> PeerInput:
+        """Take an update of the session object; refuse another format in the middle of speech."""
+        merged = merge(self.session, patch, self.defaults)
+        format = AudioFormat.of(merged["audio"]["input"]["format"])
+        if format != self.format:
+            if self.speaking or self.appended:
+                raise BadEvent(
+                    "The input format cannot change while there is audio in the input buffer;"
+                    " commit or clear it first.",
+                    param="session.audio.input.format",
+                )
+            self.ingest = Ingest(format)
+        self.session = merged
+        return events.Configured(turn_settings(merged, self.defaults))
+
+    def truncate(self, said: messages.ItemTruncate) -> PeerInput:
+        """Ask to cut an answer; without speech, `audio_end_ms` says nothing about its text."""
+        if said.content_index != 0:
+            raise BadEvent("An answer has one part, content_index 0.", param="content_index")
+        echo = {"content_index": said.content_index, "audio_end_ms": said.audio_end_ms}
+        return events.ItemCut(said.item_id, said.text_chars, echo)
+
+    # ---- out ------------------------------------------------------------------------------------
+
+    def encode(self, notice: Notice) -> Iterator[str]:
+        """Yield the server events that say it."""
+        for event in self.say(notice):
+            told = old_event(event) if self.beta else event
+            if told is not None:
+                yield ENCODER.encode(told).decode()
+
+    def event(self, kind: str, **fields: Any) -> Event:
+        """Make a server event with an id of its own."""
+        return {"type": kind, "event_id": f"event_{next(self.ids)}", **fields}
+
+    def say(self, notice: Notice) -> Iterator[Event]:
+        """Yield the server events that say it, in today's names."""
+        match notice:
+            case events.Partial(delta=delta, response=response):
+                yield from self.delta(response, delta)
+            case events.ResponseStarted():
+                yield from self.begin(notice)
+            case events.Final():
+                yield from self.finish(notice)
+            case events.SpeechStarted() | events.SpeechStopped() | events.SilenceNoticed():
+                yield from self.speech(notice)
+            case events.Committed() | events.Cleared():
+                yield from self.committed(notice)
+            case events.Ready(session, resume, model):
+                self.identity |= {"id": f"sess_{session}", "model": model, "resume": resume}
+                self.conversation = f"conv_{session}"
+                yield self.event("session.created", session=self.session_json())
+            case events.SettingsApplied():
+                yield from self.applied()
+            case events.LimitsLeft(limits):
+                yield self.event("rate_limits.updated", rate_limits=[limit(one) for one in limits])
+            case events.Trouble():
+                yield from self.trouble(notice)
+            case events.Pong():
+                yield from self.waiting
+                self.waiting.clear()
+            case events.Cancelled():
+                pass  # the Final that goes with it says so
+            case _:
+                yield from self.item_event(notice)
+
+    def session_json(self) -> Event:
+        """Give the whole session object."""
+        return {**self.session, **self.identity}
+
+    def applied(self) -> Iterator[Event]:
+        """Answer an update; an initial session object shows in session.created."""
+        match self.doing:
+            case messages.SessionUpdate():
+                yield self.event("session.updated", session=self.session_json())
+            case messages.TranscriptionSessionUpdate():
+                yield self.event("transcription_session.updated", session=self.session_json())
+
+    def trouble(self, trouble: events.Trouble) -> Iterator[Event]:
+        """Tell what is wrong, and which client event brought it about."""
+        refused, self.refused = self.refused, None
+        if trouble.code == BadEvent.code and refused and trouble.message == str(refused):
+            yield self.event("error", error=refused.body())
+            return
+        if trouble.code == "audio_too_short":
+            self.speaking = False
+        if trouble.code in SILENT and not trouble.fatal:
+            return
+        kind = self.doing.__struct_config__.tag if self.doing is not None else ""
+        event_id = self.doing.event_id if self.doing is not None else None
+        body = trouble_body(trouble, kind=str(kind), event_id=event_id)
+        yield self.event("error", error=body)
+
+    # ---- speech ---------------------------------------------------------------------------------
+
+    def speech(
+        self, notice: events.SpeechStarted | events.SpeechStopped | events.SilenceNoticed
+    ) -> Iterator[Event]:
+        """Tell when speech began and ended; who talks by pushing a button knows it."""
+        buffer = "input_audio_buffer"
+        match notice:
+            case events.SilenceNoticed(start, end, item):
+                span = {"audio_start_ms": ms_of(start), "audio_end_ms": ms_of(end)}
+                yield self.event(f"{buffer}.timeout_triggered", **span, item_id=item)
+            case _ if self.push_to_talk:
+                return
+            case events.SpeechStarted(_, item, start):
+                self.speaking = True
+                at_ms = ms_of(start)
+                yield self.event(f"{buffer}.speech_started", audio_start_ms=at_ms, item_id=item)
+            case events.SpeechStopped(at, _, item):
+                # A commit in the middle of speech is not told as its end.
+                if not isinstance(self.doing, messages.Commit):
+                    at_ms = ms_of(at)
+                    yield self.event(f"{buffer}.speech_stopped", audio_end_ms=at_ms, item_id=item)
+
+    def committed(self, notice: events.Committed | events.Cleared) -> Iterator[Event]:
+        """Tell what became of the audio in the input buffer."""
+        match notice:
+            case events.Cleared():
+                self.speaking = self.appended = False
+                yield self.event("input_audio_buffer.cleared")
+            case events.Committed(item, previous):
+                self.speaking = self.appended = False
+                if item.clips:
+                    kind = "input_audio_buffer.committed"
+                    yield self.event(kind, item_id=item.id, previous_item_id=previous)
+                yield from self.placed(item, previous)
+
+    # ---- items ----------------------------------------------------------------------------------
+
+    def placed(self, item: Item, previous: str | None) -> Iterator[Event]:
+        """Tell that an item is in its place, whole."""
+        if at := spoken_index(item):
+            self.spoken_at[item.id] = at
+        shown = show_item(item)
+        for kind in ("conversation.item.added", "conversation.item.done"):
+            yield self.event(kind, item=shown, previous_item_id=previous)
+
+    def item_event(
+        self,
+        notice: events.ItemPlaced
+        | events.ItemShown
+        | events.ItemGone
+        | events.ItemTruncated
+        | events.Transcribed,
+    ) -> Iterator[Event]:
+        """Tell what became of an item."""
+        match notice:
+            case events.ItemPlaced(item, previous):
+                yield from self.placed(item, previous)
+            case events.ItemShown(item):
+                yield self.event("conversation.item.retrieved", item=self.shown(item))
+            case events.ItemGone(item_id):
+                self.incomplete.discard(item_id)
+                self.spoken_at.pop(item_id, None)
+                yield self.event("conversation.item.deleted", item_id=item_id)
+            case events.ItemTruncated(item_id, echo):
+                yield self.event("conversation.item.truncated", item_id=item_id, **echo)
+            case events.Transcribed():
+                yield self.transcribed(notice)
+            case _:
+                assert_never(notice)
+
+    def shown(self, item: Item) -> Event:
+        """Give an item with all that was said in it."""
+        if any(live.item == item.id for live in self.live.values()):
+            return show_item(item, status="in_progress")
+        status: Status = "incomplete" if item.id in self.incomplete else "completed"
+        return show_item(item, status=status, format=self.format)
+
+    def transcribed(self, notice: events.Transcribed) -> Event:
+        """Tell what was said, or why that cannot be told."""
+        place = {"item_id": notice.item, "content_index": self.spoken_at.get(notice.item, 0)}
+        kind = "conversation.item.input_audio_transcription"
+        if notice.failure is not None:
+            return self.event(f"{kind}.failed", **place, error=failure_json(notice.failure))
+        usage = {"type": "duration", "seconds": notice.seconds}
+        return self.event(f"{kind}.completed", **place, transcript=notice.text, usage=usage)
+
+    # ---- responses ------------------------------------------------------------------------------
+
+    def begin(self, started: events.ResponseStarted) -> Iterator[Event]:
+        """Tell that a response is due: everything up to the place of its first word."""
+        live = Live.of(started, self.session, self.conversation)
+        self.live[started.response] = live
+        self.last_response = live.id
+        item = show_answer(live.item, None, "in_progress")
+        yield self.event("response.created", response=live.started())
+        yield self.output_item("response.output_item.added", live, item)
+        yield from self.conversation_item("conversation.item.added", live, item)
+        part = {"type": "text", "text": ""}
+        yield self.event("response.content_part.added", **live.place, part=part)
+
+    def delta(self, response: str, text: str) -> Iterator[Event]:
+        """Tell the next piece; nothing of a response that is over."""
+        if (live := self.live.get(response)) is not None:
+            live.pieces.append(text)
+            yield self.event("response.output_text.delta", **live.place, delta=text)
+
+    def finish(self, final: events.Final) -> Iterator[Event]:
+        """Tell that a response is over: everything after its last word."""
+        if (live := self.live.pop(final.response, None)) is None:
+            return
+        status, text = item_status(final), live.text
+        if status == "incomplete" and live.conversation is not None:
+            self.incomplete.add(live.item)
+        item = show_answer(live.item, text, status)
+        part = {"type": "text", "text": text}
+        yield self.event("response.output_text.done", **live.place, text=text)
+        yield self.event("response.content_part.done", **live.place, part=part)
+        yield from self.conversation_item("conversation.item.done", live, item)
+        yield self.output_item("response.output_item.done", live, item)
+        yield self.event("response.done", response=live.done(final))
+
+    def output_item(self, kind: str, live: Live, item: Event) -> Event:
+        """Tell of the item that a response makes."""
+        return self.event(kind, response_id=live.id, output_index=0, item=item)
+
+    def conversation_item(self, kind: str, live: Live, item: Event) -> Iterator[Event]:
+        """Tell of it as an item of the conversation, unless it is aside."""
+        if live.conversation is not None:
+            yield self.event(kind, item=item, previous_item_id=live.previous)
+
+
+def limit(left: events.Limit) -> Event:
+    """Write what a client may still have."""
+    return {
+        "name": left.name,
+        "limit": left.limit,
+        "remaining": left.remaining,
+        "reset_seconds": left.reset_s,
+    }
