@@ -26,7 +26,7 @@ SAMPLES = Path(__file__).parents[2] / "client" / "samples"
 INDEX: dict[str, Any] = json.loads((SAMPLES / "samples.json").read_text())
 FAST = 20.0  # times real time: the server's clock is the audio
 RATE = 24000
-PATIENCE = 120.0
+PATIENCE = 60.0
 """Seconds without the event that a test waits for."""
 
 

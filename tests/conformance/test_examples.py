@@ -35,7 +35,9 @@ def test_audio_analysis(server):
 
 
 def test_push_to_talk(server):
-    assert run(server, "openai_push_to_talk.py", "good-morning-8khz.wav") == "Good morning to you.\n"
+    assert (
+        run(server, "openai_push_to_talk.py", "good-morning-8khz.wav") == "Good morning to you.\n"
+    )
 
 
 def test_barge_in(server):

@@ -92,8 +92,8 @@ def test_the_order_of_a_right_server_is_taken():
 def test_an_event_that_is_missing_is_noticed(at):
     events = conversation()
     gone = events.pop(at)
-    if gone["type"] == "input_audio_buffer.speech_stopped":
-        follow(events)  # a turn may be committed by hand
+    if gone["type"] in ("input_audio_buffer.speech_stopped", "rate_limits.updated"):
+        follow(events)  # a turn may be committed by hand, and limits are told if there are any
         return
     with pytest.raises((AssertionError, KeyError)):
         follow(events)
@@ -104,7 +104,7 @@ def test_an_event_that_comes_twice_is_noticed(at):
     events = conversation()
     again = {**events[at], "event_id": "again"}
     twice = [*events[: at + 1], again, *events[at + 1 :]]
-    if again["type"] in ("session.created", "rate_limits.updated"):
+    if again["type"] == "session.created":
         return
     if at == len(events) - 1:
         twice.append({"type": "session.updated", "event_id": "last"})
