@@ -144,13 +144,13 @@ async def load(process: int, url: str, messages: Messages, streams: int, seconds
     return used / (streams * count) * 1e6
 
 
-def main() -> None:
+def main(arguments: list[str] | None = None) -> None:
     """Measure both and print the figures."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--streams", type=int, default=50)
     parser.add_argument("--seconds", type=float, default=10)
     parser.add_argument("--rounds", type=int, default=3)
-    options = parser.parse_args()
+    options = parser.parse_args(arguments)
     codec = {name: decoding(make(), SIDES[name][1]) for name, make in codecs().items()}
     rounds: dict[str, list[float]] = {name: [] for name in SIDES}
     with serving() as (process, address):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from conformance.agents import agents
+from conformance.node_agents import agents
 from conformance.peer import INDEX
 from conformance.schema import NODE_MISSING, NODE_REASON
 
