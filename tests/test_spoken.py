@@ -5,18 +5,14 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import re
 import shutil
 import signal
 import subprocess
-import sys
-import time
-import urllib.request
-from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import pytest
+from serving import serving
 
 from client import (
     Cancelled,
@@ -39,39 +35,10 @@ INDEX = json.loads((SAMPLES / "samples.json").read_text())
 FAST = 20.0  # times real time: the server's clock is the audio
 
 
-@contextmanager
-def serving(log: Path):
-    """Run `realtime serve` with the bundled model; give its process and its address."""
-    command = [sys.executable, "-m", "realtime", "serve", "--port", "0"]
-    with log.open("wb") as file:
-        process = subprocess.Popen(command, cwd=ROOT, stdout=file, stderr=subprocess.STDOUT)
-    try:
-        while not (found := re.search(r"127\.0\.0\.1:(\d+)", log.read_text())):
-            assert process.poll() is None, log.read_text()
-            time.sleep(0.1)
-        while not is_ready(f"http://{found[0]}/readyz"):
-            assert process.poll() is None, log.read_text()
-            time.sleep(0.1)
-        yield process, f"ws://{found[0]}"
-        process.send_signal(signal.SIGTERM)
-        assert process.wait(60) == 0, log.read_text()
-    finally:
-        process.kill()
-        process.wait()
-
-
-def is_ready(url: str) -> bool:
-    try:
-        with urllib.request.urlopen(url) as response:
-            return response.status == 200
-    except OSError:
-        return False
-
-
 @pytest.fixture(scope="module")
 def server(tmp_path_factory):
     with serving(tmp_path_factory.mktemp("server") / "log") as (_, address):
-        yield address
+        yield f"ws://{address}"
 
 
 def sample(name: str) -> Question:
@@ -190,7 +157,7 @@ async def test_a_killed_worker_costs_no_word(tmp_path):
     with serving(tmp_path / "log") as (server, address):
         for deadly in (False, True):
             text = ""
-            async with connect(address) as voice:
+            async with connect(f"ws://{address}") as voice:
                 async for frame in Microphone(speed=FAST).frames(question.pcm + bytes(32_000)):
                     await voice.send(frame)
                 async for event in voice:

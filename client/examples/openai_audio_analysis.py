@@ -1,0 +1,48 @@
+"""Ask about a recording in writing: openai_audio_analysis.py siren.wav "What's that sound?" """
+
+import asyncio
+import base64
+import os
+import sys
+import wave
+from typing import Any
+
+from openai import AsyncOpenAI
+
+SERVER = os.environ.get("OPENAI_BASE_URL", "http://127.0.0.1:8765/v1")
+KEY = os.environ.get("OPENAI_API_KEY", "none")
+
+
+async def main(path: str, question: str) -> None:
+    with wave.open(path) as wav:  # 16-bit mono at 24 kHz; this server also takes 16 and 8 kHz
+        rate, sound = wav.getframerate(), wav.readframes(wav.getnframes())
+    heard: Any = {"type": "audio/pcm", "rate": rate}
+    audio = base64.b64encode(sound).decode()
+    openai = AsyncOpenAI(base_url=SERVER, api_key=KEY)
+    async with openai.realtime.connect(model="qwen2-audio") as voice:
+        await voice.session.update(
+            session={"type": "realtime", "audio": {"input": {"format": heard}}}
+        )
+        await voice.conversation.item.create(
+            item={
+                "type": "message",
+                "role": "user",
+                "content": [
+                    {"type": "input_audio", "audio": audio},
+                    {"type": "input_text", "text": question},
+                ],
+            }
+        )
+        await voice.response.create()
+        async for event in voice:
+            if event.type == "response.output_text.delta":
+                print(event.delta, end="", flush=True)
+            elif event.type == "response.done":
+                print()
+                break
+            elif event.type == "error":
+                sys.exit(event.error.message)
+
+
+if __name__ == "__main__":
+    asyncio.run(main(*sys.argv[1:]))

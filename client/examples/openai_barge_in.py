@@ -1,0 +1,47 @@
+"""Interrupt a long answer: openai_barge_in.py count-to-twenty.wav what-is-two-plus-three.wav"""
+
+import asyncio
+import base64
+import os
+import sys
+import wave
+from typing import Any
+
+from openai import AsyncOpenAI
+from openai.resources.realtime.realtime import AsyncRealtimeConnection
+
+SERVER = os.environ.get("OPENAI_BASE_URL", "http://127.0.0.1:8765/v1")
+KEY = os.environ.get("OPENAI_API_KEY", "none")
+
+
+async def speak(voice: AsyncRealtimeConnection, path: str) -> None:
+    with wave.open(path) as wav:  # 16-bit mono at 24 kHz; this server also takes 16 and 8 kHz
+        rate, sound = wav.getframerate(), wav.readframes(wav.getnframes())
+    heard: Any = {"type": "audio/pcm", "rate": rate}
+    await voice.session.update(session={"type": "realtime", "audio": {"input": {"format": heard}}})
+    sound += bytes(2 * rate)  # 1 s of silence; half a second ends the turn
+    await voice.input_audio_buffer.append(audio=base64.b64encode(sound).decode())
+
+
+async def main(first: str, second: str) -> None:
+    openai = AsyncOpenAI(base_url=SERVER, api_key=KEY)
+    async with openai.realtime.connect(model="qwen2-audio") as voice:
+        await speak(voice, first)
+        interrupted = False
+        async for event in voice:
+            if event.type == "response.output_text.delta":
+                print(event.delta, end="", flush=True)
+                if not interrupted:  # at its first word
+                    interrupted = True
+                    await speak(voice, second)
+            elif event.type == "response.done":
+                # What was printed is what stays in the conversation, and nothing else.
+                print(" --" if event.response.status == "cancelled" else "")
+                if event.response.status == "completed":
+                    break
+            elif event.type == "error":
+                sys.exit(event.error.message)
+
+
+if __name__ == "__main__":
+    asyncio.run(main(*sys.argv[1:]))

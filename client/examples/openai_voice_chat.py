@@ -1,0 +1,47 @@
+"""Speak recordings as one conversation: openai_voice_chat.py my-name-is.wav what-is-my-name.wav"""
+
+import asyncio
+import base64
+import os
+import sys
+import wave
+from typing import Any
+
+from openai import AsyncOpenAI
+from openai.resources.realtime.realtime import AsyncRealtimeConnection
+
+SERVER = os.environ.get("OPENAI_BASE_URL", "http://127.0.0.1:8765/v1")
+KEY = os.environ.get("OPENAI_API_KEY", "none")
+
+
+async def speak(voice: AsyncRealtimeConnection, path: str) -> None:
+    with wave.open(path) as wav:  # 16-bit mono at 24 kHz; this server also takes 16 and 8 kHz
+        rate, sound = wav.getframerate(), wav.readframes(wav.getnframes())
+    heard: Any = {"type": "audio/pcm", "rate": rate}
+    await voice.session.update(session={"type": "realtime", "audio": {"input": {"format": heard}}})
+    frame = rate // 50 * 2
+    sound += bytes(2 * rate)  # 1 s of silence; half a second ends the turn
+    for start in range(0, len(sound), frame):
+        audio = base64.b64encode(sound[start : start + frame]).decode()
+        await voice.input_audio_buffer.append(audio=audio)
+        await asyncio.sleep(0.02)  # as a microphone would
+
+
+async def main(*paths: str) -> None:
+    openai = AsyncOpenAI(base_url=SERVER, api_key=KEY)
+    async with openai.realtime.connect(model="qwen2-audio") as voice:
+        for path in paths:
+            speaking = asyncio.create_task(speak(voice, path))
+            async for event in voice:
+                if event.type == "response.output_text.delta":
+                    print(event.delta, end="", flush=True)
+                elif event.type == "response.done":
+                    print()
+                    break
+                elif event.type == "error":
+                    sys.exit(event.error.message)
+            await speaking
+
+
+if __name__ == "__main__":
+    asyncio.run(main(*sys.argv[1:]))
