@@ -144,8 +144,8 @@ function ended(error) {
   assistant.lost();
   if (microphone.open) stopTalking();
   if (error.idle) return notice("The server closed the quiet connection. Speak or write to go on.");
-  if (error.status !== 401 && error.status !== 403) return notice(error.message);
-  notice("The server wants a key. Enter it in the settings.");
+  if (error.status !== 401) return notice(error.message);
+  notice(settings.key ? "The server does not know this key." : "The server wants a key.");
   return openSettings();
 }
 

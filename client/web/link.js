@@ -5,6 +5,8 @@ const LONGEST_PAUSE_MS = 10_000;
 const IDLE = "idle"; // why a server closes a connection on which nothing happens
 const TAKEN = "taken over"; // why it closes one whose conversation goes on elsewhere
 
+const REFUSALS = [401, 403, 429, 503]; // what no other transport would change
+
 /**
  * `open.webrtc(options)` and `open.websocket(options)` give a transport or throw; `diagnose(options)`
  * gives an error that says more than theirs, or null. `options()` is asked anew for each attempt.
@@ -84,7 +86,7 @@ export class Link {
       try {
         return await this.open.webrtc(options);
       } catch (error) {
-        if (transport === "webrtc" || [401, 403, 503].includes(error.status)) throw error;
+        if (transport === "webrtc" || REFUSALS.includes(error.status)) throw error;
         const opened = await this.open.websocket(options);
         this.peers = false; // the server is there: it is WebRTC that has no way through
         return opened;

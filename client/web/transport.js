@@ -194,10 +194,10 @@ async function refusal(answer) {
 export async function diagnose({ key }) {
   const authorization = key ? { Authorization: `Bearer ${key}` } : {};
   try {
-    const answer = await fetch(address("v1/realtime"), { headers: authorization });
-    if (answer.status === 401 || answer.status === 403) return await refusal(answer);
-    const ready = await fetch(address("readyz"));
-    if (ready.status === 503) return await refusal(ready);
+    // An empty offer: who may not come in is told so before it is read.
+    const call = { method: "POST", headers: { "Content-Type": "application/sdp", ...authorization } };
+    const answer = await fetch(address("v1/realtime/calls"), call);
+    if ([401, 403, 429, 503].includes(answer.status)) return await refusal(answer);
     return null;
   } catch {
     return new Error("The server cannot be reached.");

@@ -89,15 +89,17 @@ navigator.mediaDevices.getUserMedia = async () => {
 async def say(page: Page, name: str) -> None:
     """Speak a sample into the page's microphone, to its end."""
     sound = base64.b64encode((SAMPLES / name).read_bytes()).decode()
-    await page.wait_for_function("() => Boolean(window.say)")
+    listening = "() => window.say && !['off', 'connecting'].includes(document.body.dataset.phase)"
+    await page.wait_for_function(listening)
     await page.evaluate("sound => say(sound)", sound)
 
 
 class Server:
     """A gateway on a port that stays the same when it is started again."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, settings: config.Settings) -> None:
         self.engine = engine
+        self.settings = settings
         self.port = 0
 
     @property
@@ -105,12 +107,11 @@ class Server:
         return f"http://localhost:{self.port}/"
 
     async def start(self) -> None:
-        settings = config.Settings()
-        app = gateway_app.create_app(settings, self.engine)
+        app = gateway_app.create_app(self.settings, self.engine)
         self.gateway = app.state.gateway
         self.listening = bind("127.0.0.1", self.port)
         self.port = self.listening.getsockname()[1]
-        self.web = web_server(app, settings.server)
+        self.web = web_server(app, self.settings.server)
         self.serving = asyncio.create_task(self.web.serve(sockets=[self.listening]))
 
     async def stop(self) -> None:
@@ -121,8 +122,8 @@ class Server:
 
 
 @asynccontextmanager
-async def serving(engine: Engine) -> AsyncIterator[Server]:
-    server = Server(engine)
+async def serving(engine: Engine, **settings) -> AsyncIterator[Server]:
+    server = Server(engine, config.Settings(**settings))
     await server.start()
     try:
         yield server

@@ -11,6 +11,7 @@ import pytest
 from playwright.async_api import expect
 from web.browsing import SAMPLES, TRANSPORTS, answers, say, serving, use
 
+from realtime.config import AuthConfig
 from realtime.engine.fake import FakeEngine
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -67,14 +68,32 @@ async def test_a_denied_microphone_is_explained_and_writing_still_works(chromium
         await ask(page, "hello", "Hello there.")
 
 
-async def test_a_page_without_a_secure_origin_says_so(chromium):
-    async with serving(FakeEngine("Hello there.")) as server:
+async def test_a_page_without_a_secure_origin_says_so_and_a_key_opens_the_server(chromium):
+    async with serving(
+        FakeEngine("Hello there."), auth=AuthConfig(keys=("open-sesame",))
+    ) as server:
         more = ["--host-resolver-rules=MAP plain.test 127.0.0.1"]
         page = await chromium.open(f"http://plain.test:{server.port}/", more=more)
         await expect(page.locator("#welcome-hint")).to_contain_text("https or on localhost")
         await page.get_by_role("button", name="Start the microphone").click()
         await expect(page.get_by_role("alert")).to_contain_text("https")
+        await page.get_by_label("Write", exact=True).fill("hello")
+        await page.keyboard.press("Enter")
+        await expect(page.get_by_role("dialog", name="Settings")).to_be_visible()
+        await expect(page.locator("#notice")).to_contain_text("wants a key")
+        await page.get_by_label("Key, if the server wants one").fill("open-sesame")
+        await page.get_by_role("button", name="Done").click()
         await ask(page, "hello", "Hello there.")
+
+
+async def test_a_page_that_may_not_connect_is_told_so(chromium):
+    async with serving(FakeEngine("Hello there.")) as server:
+        more = ["--host-resolver-rules=MAP plain.test 127.0.0.1"]
+        page = await chromium.open(f"http://plain.test:{server.port}/", more=more)
+        await use(page, transport="websocket")
+        await page.get_by_label("Write", exact=True).fill("hello")
+        await page.keyboard.press("Enter")
+        await expect(page.get_by_role("alert")).to_contain_text("may not connect to this server")
 
 
 async def test_a_conversation_survives_a_lost_connection_and_a_reload(chromium):

@@ -16,9 +16,9 @@ from starlette.applications import Starlette
 from starlette.responses import HTMLResponse
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
-from web.browsing import spoken
+from web.browsing import serving, spoken
 
-from realtime.config import ServerConfig
+from realtime.config import AuthConfig, ServerConfig
 from realtime.gateway.server import bind, web_server
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -67,13 +67,14 @@ async def application():
         await running
 
 
-async def test_a_spoken_question_is_answered(application, server, chromium, tmp_path):
+async def test_a_spoken_question_is_answered(application, model, chromium, tmp_path):
     microphone = spoken(tmp_path / "mic.wav", 1.5, "what-is-the-capital-of-france.mp3", 3.0)
-    page = await chromium.open(application, microphone)
-    await page.wait_for_function("() => Boolean(window.start)")
-    status = await page.evaluate("url => start(url)", server.url + "v1/realtime/calls")
-    assert status == "connected"
-    await expect(page.locator("#answers li")).to_have_text(["Paris."])
-    kinds = await page.locator("#kinds li").all_text_contents()
+    async with serving(model, auth=AuthConfig(origins=("*",))) as server:
+        page = await chromium.open(application, microphone)
+        await page.wait_for_function("() => Boolean(window.start)")
+        status = await page.evaluate("url => start(url)", server.url + "v1/realtime/calls")
+        assert status == "connected"
+        await expect(page.locator("#answers li")).to_have_text(["Paris."])
+        kinds = await page.locator("#kinds li").all_text_contents()
     assert kinds[0] == "session.created"
     assert not [kind for kind in kinds if "error" in kind]
