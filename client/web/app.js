@@ -123,6 +123,8 @@ function showTalk() {
   $("talk-label").textContent = settings.talk === "push" ? "Hold to talk" : free;
 }
 
+let trouble = null; // what was last said of the connection
+
 function showLink() {
   const names = {
     off: "Not connected",
@@ -133,10 +135,11 @@ function showLink() {
   $("link").dataset.state = link.state;
   $("link-text").textContent = names[link.state];
   if (link.state === "waiting") assistant.lost();
-  if (link.state === "waiting" && link.attempts > 1) notice(`${link.reason.message} Trying again.`);
+  if (link.state === "waiting" && link.attempts > 1) {
+    notice((trouble = `${link.reason.message} Trying again.`));
+  }
   if (link.state === "off" && link.reason) ended(link.reason);
-  if (link.state === "open" && $("notice").dataset.link) notice("");
-  $("notice").dataset.link = link.state === "waiting" ? "1" : "";
+  if (link.state === "open" && $("notice").firstElementChild.textContent === trouble) notice("");
   refresh([]);
 }
 
@@ -315,7 +318,8 @@ async function submit() {
   try {
     await assistant.submit(text, sound);
   } catch (error) {
-    notice(error.message);
+    if (error.status !== 401) notice(error.message);
+    if (!$("words").value) setWords(text); // nothing that was written is lost
   }
 }
 

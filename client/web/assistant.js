@@ -9,6 +9,7 @@ const PER_MS = RATE / 1000;
 const LOCAL = "local"; // the item that is being spoken, until the server names it
 const PIECE = 9000; // samples in one append; 24 KB as base64: fits every data channel
 const TRAILING_MS = 200; // what RTP still carries when the button is let go
+const RETRIEVING_MS = 10_000; // until a sound that does not come counts as gone
 const AROUND = 0.2 * RATE; // over WebRTC positions are known only so well
 // The answer ended by itself meanwhile; and what is done about a forgotten conversation is said.
 const QUIET_ERRORS = new Set(["response_cancel_not_active", "conversation_not_found"]);
@@ -327,7 +328,8 @@ export class Assistant {
   /** Give the sound of an item as base64, from the server. */
   retrieve(item) {
     this.link.send({ type: "conversation.item.retrieve", item_id: item });
-    return new Promise((resolve) => this.retrieving.set(item, resolve));
+    const found = new Promise((resolve) => this.retrieving.set(item, resolve));
+    return Promise.race([found, pause(RETRIEVING_MS).then(() => null)]);
   }
 
   /** Read on aloud, and tell screen readers of answers that are complete. */

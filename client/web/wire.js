@@ -47,7 +47,7 @@ export function sessionUpdate(settings) {
   };
 }
 
-/** Wait for `ms` before and during what is answered here (the hangover is part of the latency). */
+/** Give the ms of silence before the server says that speech stopped, where that is known. */
 export function hangover(session) {
   const detection = session?.audio?.input?.turn_detection;
   return detection?.type === "server_vad" ? (detection.silence_duration_ms ?? 0) : 0;

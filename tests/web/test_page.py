@@ -70,7 +70,7 @@ async def test_a_denied_microphone_is_explained_and_writing_still_works(chromium
 
 async def test_a_page_without_a_secure_origin_says_so_and_a_key_opens_the_server(chromium):
     async with serving(
-        FakeEngine("Hello there."), auth=AuthConfig(keys=("open-sesame",))
+        FakeEngine("Hello there."), auth=AuthConfig(keys=("OpenSesame1234567890abcd",))
     ) as server:
         more = ["--host-resolver-rules=MAP plain.test 127.0.0.1"]
         page = await chromium.open(f"http://plain.test:{server.port}/", more=more)
@@ -81,9 +81,11 @@ async def test_a_page_without_a_secure_origin_says_so_and_a_key_opens_the_server
         await page.keyboard.press("Enter")
         await expect(page.get_by_role("dialog", name="Settings")).to_be_visible()
         await expect(page.locator("#notice")).to_contain_text("wants a key")
-        await page.get_by_label("Key, if the server wants one").fill("open-sesame")
+        await page.get_by_label("Key, if the server wants one").fill("OpenSesame1234567890abcd")
         await page.get_by_role("button", name="Done").click()
-        await ask(page, "hello", "Hello there.")
+        await expect(page.get_by_label("Write", exact=True)).to_have_value("hello")
+        await page.get_by_role("button", name="Send").click()
+        await expect(answers(page)).to_have_text(["Hello there."])
 
 
 async def test_a_page_that_may_not_connect_is_told_so(chromium):
