@@ -102,13 +102,15 @@ function phaseText(phase) {
   return PHASES[phase];
 }
 
+let shownTime = null; // the answer whose time was last drawn
+
 function showTimes(items) {
   const last = timed(items, 1)[0];
   $("timing-button").hidden = !last;
-  if (!last) return;
+  if (!last || last === shownTime) return;
+  shownTime = last;
   $("spark").replaceChildren(sparkline(items));
   $("last-timing").textContent = seconds(last.timing.first);
-  if ($("timing").open) showTiming();
 }
 
 function showTiming() {

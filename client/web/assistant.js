@@ -195,7 +195,6 @@ export class Assistant {
     }
     const named = await this.#commit();
     this.configure(this.settings);
-    this.#carry();
     if (!named) throw new Error("The server did not take the sound.");
     this.utterances.rename(id, named);
     this.conversation.rename(id, named);
