@@ -3,21 +3,21 @@
 import { Assistant } from "./assistant.js";
 import { chart, seconds, sparkline, table, timed } from "./chart.js";
 import { Conversation } from "./conversation.js";
-import { halves, reason, toJson, toText } from "./exporting.js";
+import { halves, reason } from "./exporting.js";
 import { Player, decode } from "./files.js";
+import { keep, kept, saveAs } from "./keeping.js";
 import { Link } from "./link.js";
 import { Microphone, explain, obstacle } from "./microphone.js";
 import { RATE, fromBase64 } from "./pcm.js";
 import { load, save } from "./settings.js";
 import { Speaker } from "./speaker.js";
+import { TalkButton } from "./talkbutton.js";
 import { diagnose, openPeer, openSocket } from "./transport.js";
 import { Utterances } from "./utterances.js";
 import { View, atBottom, make, toBottom, waveform } from "./view.js";
 import { Wave } from "./wave.js";
 
-const KEPT = "realtime.conversation";
 const ASLEEP_MS = 100_000; // servers close what is quiet for two minutes
-const TAP_MS = 300; // a shorter press of "hold to talk" stays down until the next one
 const PRESETS = ["What does the person say?", "What's that sound?", "Is the speaker a man or a woman?"];
 const PHASES = {
   off: "",
@@ -166,46 +166,6 @@ function announce(item) {
   $("announcer").textContent = item.cut ? `${text} ${reason(item)}.` : text;
 }
 
-// ---- remembering --------------------------------------------------------------------------------
-
-function kept() {
-  try {
-    return JSON.parse(sessionStorage.getItem(KEPT) ?? "{}");
-  } catch {
-    return {};
-  }
-}
-
-let keeping = null;
-function keep(conversation) {
-  keeping ??= setTimeout(() => {
-    keeping = null;
-    try {
-      sessionStorage.setItem(KEPT, JSON.stringify(conversation.snapshot()));
-    } catch {
-      // A full or forbidden store: the conversation lives as long as the page.
-    }
-  }, 200);
-}
-
-function download(name, text, type) {
-  const anchor = make("a");
-  anchor.href = URL.createObjectURL(new Blob([text], { type }));
-  anchor.download = name;
-  anchor.click();
-  setTimeout(() => URL.revokeObjectURL(anchor.href), 10_000);
-}
-
-function saveAs(kind) {
-  const { conversation } = assistant;
-  const exported = new Date().toISOString();
-  const facts = { model: conversation.model ?? "no model yet", exported };
-  const name = `conversation-${exported.slice(0, 19).replaceAll(":", "-")}`;
-  if (kind === "json") download(`${name}.json`, toJson(conversation, facts), "application/json");
-  else download(`${name}.txt`, toText(conversation, facts), "text/plain");
-  $("menu").hidePopover();
-}
-
 // ---- talking ------------------------------------------------------------------------------------
 
 async function startTalking() {
@@ -226,30 +186,14 @@ function stopTalking() {
   wave.clear();
 }
 
-let pressed = null; // when the button went down, or null
-let latched = false;
-
-async function press() {
-  if (settings.talk === "free") return microphone.open ? stopTalking() : startTalking();
-  if (latched) return letGo();
-  pressed = performance.now();
-  if (!microphone.open) await startTalking();
-  if (microphone.open && pressed !== null) assistant.hold();
-  else pressed = null;
-  return refresh([]);
-}
-
-function unpress() {
-  if (settings.talk === "free" || pressed === null || latched) return;
-  if (performance.now() - pressed < TAP_MS) latched = true;
-  else letGo();
-}
-
-function letGo() {
-  latched = false;
-  pressed = null;
-  assistant.release();
-}
+const button = new TalkButton($("talk"), {
+  held: () => settings.talk === "push",
+  open: () => microphone.open,
+  start: startTalking,
+  stop: stopTalking,
+  hold: () => assistant.hold(),
+  release: () => assistant.release(),
+});
 
 async function play(item, button) {
   if (button.classList.contains("playing")) return player.stop();
@@ -331,7 +275,7 @@ function choose(changes) {
   const before = settings;
   settings = { ...settings, ...changes };
   save(localStorage, settings);
-  if (before.talk !== settings.talk) latched = false;
+  if (before.talk !== settings.talk) button.letGo();
   assistant.configure(settings);
   const anew = before.transport !== settings.transport || before.key !== settings.key;
   if (anew && link.wanted) {
@@ -380,19 +324,6 @@ function changed({ target }) {
 // ---- events of the document ---------------------------------------------------------------------
 
 link.onstate = showLink;
-$("talk").onpointerup = $("talk").onpointercancel = unpress;
-$("talk").onpointerdown = (event) => {
-  if (event.button) return;
-  $("talk").setPointerCapture(event.pointerId);
-  press();
-};
-$("talk").onkeydown = (event) => {
-  if (event.key !== " " && event.key !== "Enter") return;
-  event.preventDefault();
-  if (!event.repeat) press();
-};
-$("talk").onkeyup = (event) => (event.key === " " || event.key === "Enter") && unpress();
-$("talk").oncontextmenu = (event) => event.preventDefault(); // a long press is talking
 $("stop").onclick = () => assistant.interrupt();
 $("notice").lastElementChild.onclick = () => notice("");
 $("composer").onsubmit = (event) => (event.preventDefault(), submit());
@@ -411,9 +342,10 @@ $("settings").oninput = ({ target }) => {
 $("standing").onchange = () => choose({ standing: $("standing").checked });
 $("settings-button").onclick = openSettings;
 $("timing-button").onclick = () => (showTiming(), $("timing").showModal());
-$("export-text").onclick = () => saveAs("text");
-$("export-json").onclick = () => saveAs("json");
-$("new").onclick = () => ($("menu").hidePopover(), notice(""), assistant.reset());
+$("menu").onclick = ({ target }) => target.closest("button") && $("menu").hidePopover();
+$("export-text").onclick = () => saveAs("text", assistant.conversation);
+$("export-json").onclick = () => saveAs("json", assistant.conversation);
+$("new").onclick = () => (notice(""), assistant.reset());
 
 for (const text of PRESETS) {
   const preset = make("button", "preset", text);
@@ -427,15 +359,8 @@ let atEnd = true;
 document.addEventListener("scroll", () => (atEnd = atBottom()), { passive: true });
 new ResizeObserver(() => atEnd && toBottom()).observe(document.querySelector("footer"));
 
-const typing = (target) => target.closest?.("input, textarea, select, button, summary, dialog");
 document.addEventListener("keydown", (event) => {
   if (event.key === "Escape" && !event.target.closest("dialog")) assistant.interrupt();
-  if (event.key !== " " || settings.talk !== "push" || typing(event.target)) return;
-  event.preventDefault();
-  if (!event.repeat) press();
-});
-document.addEventListener("keyup", (event) => {
-  if (event.key === " " && !typing(event.target)) unpress();
 });
 
 let inside = 0; // elements that the dragged file is over
