@@ -81,7 +81,7 @@ async def test_a_page_without_a_secure_origin_says_so_and_a_key_opens_the_server
         await page.keyboard.press("Enter")
         await expect(page.get_by_role("dialog", name="Settings")).to_be_visible()
         await expect(page.locator("#notice")).to_contain_text("wants a key")
-        await page.get_by_label("Key, if the server wants one").fill("OpenSesame1234567890abcd")
+        await page.get_by_label("Server key").fill("OpenSesame1234567890abcd")
         await page.get_by_role("button", name="Done").click()
         await expect(page.get_by_label("Write", exact=True)).to_have_value("hello")
         await page.get_by_role("button", name="Send").click()
