@@ -18,6 +18,7 @@ import { View, atBottom, make, toBottom, waveform } from "./view.js";
 import { Wave } from "./wave.js";
 
 const ASLEEP_MS = 100_000; // servers close what is quiet for two minutes
+const REST_MS = 60_000;
 const PRESETS = ["What does the person say?", "What's that sound?", "Is the speaker a man or a woman?"];
 const PHASES = {
   off: "",
@@ -192,8 +193,21 @@ const button = new TalkButton($("talk"), {
   start: startTalking,
   stop: stopTalking,
   hold: () => assistant.hold(),
-  release: () => assistant.release(),
+  release: () => {
+    assistant.release();
+    rest();
+  },
 });
+
+let resting = null;
+
+/** In push-to-talk, let go of a microphone that nobody has used for a while. */
+function rest() {
+  clearTimeout(resting);
+  resting = setTimeout(() => {
+    if (settings.talk === "push" && assistant.holding === null) stopTalking();
+  }, REST_MS);
+}
 
 async function play(item, button) {
   if (button.classList.contains("playing")) return player.stop();
