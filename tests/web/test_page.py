@@ -30,8 +30,10 @@ DROP = """([name, base64]) => {
 
 async def ask(page, text: str, answer: str) -> None:
     """Ask in writing, by the keyboard alone."""
+    before = await answers(page).count()
     await page.get_by_label("Write", exact=True).fill(text)
     await page.keyboard.press("Enter")
+    await expect(answers(page)).to_have_count(before + 1)
     await expect(answers(page).last).to_have_text(answer)
 
 
