@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from http import HTTPStatus
+from typing import TYPE_CHECKING
 
 import structlog
 from starlette.applications import Starlette
@@ -22,14 +23,19 @@ from realtime.audio.vad import SpeechDetector, Vad
 from realtime.config import Settings
 from realtime.conversation import Conversation
 from realtime.engine.api import Engine, Loading, ModelInfo
-from realtime.errors import Busy
+from realtime.errors import Busy, WrongType
 from realtime.events import Notice, Ready, Trouble
 from realtime.gateway.admission import Admission, Seat
+from realtime.gateway.calls import Call, Calls
 from realtime.gateway.connection import Connection, Transport
 from realtime.gateway.websocket import SocketTransport
 from realtime.metrics import Metrics
+from realtime.protocols import Codec
 from realtime.protocols.pcm import BadParameter, Parameters, PcmCodec
 from realtime.session import Session
+
+if TYPE_CHECKING:
+    from realtime.gateway.webrtc import PeerTransport
 
 UNKNOWN_CONVERSATION = "That conversation is not known (any more); this is a new one."
 UPGRADE = "This address speaks WebSocket: connect with a WebSocket client, or use `realtime ask`.\n"
@@ -62,6 +68,14 @@ class Gateway:
         self.admission = Admission(settings.admission, time.monotonic)
         self.connections: set[Connection] = set()
         self.departed = asyncio.Event()
+        self.call_codec: Callable[[Call], Codec] = lambda _: PcmCodec()
+        self.calls = Calls(
+            settings.webrtc,
+            self.admission,
+            engine.status,
+            metrics=self.metrics,
+            converse=self.call,
+        )
 
     # ---- sockets --------------------------------------------------------------------------------
 
@@ -98,6 +112,20 @@ class Gateway:
             metrics=self.metrics,
             config=self.settings.connection,
         )
+        await self.run(connection, seat, greeting)
+
+    async def call(self, transport: PeerTransport, call: Call, model: ModelInfo) -> None:
+        """Serve one peer of WebRTC, which is connected by now."""
+        seat, greeting = self.greet(call.query.get("conversation"), model)
+        connection = Connection(
+            transport,
+            self.call_codec(call),
+            self.session(seat, automatic=True),
+            self.engine,
+            metrics=self.metrics,
+            config=self.settings.connection,
+        )
+        transport.complain = lambda text: connection.tell(Trouble(WrongType.code, text))
         await self.run(connection, seat, greeting)
 
     def greet(self, resume: str | None, model: ModelInfo) -> tuple[Seat, list[Notice]]:
@@ -140,6 +168,7 @@ class Gateway:
         for connection in tuple(self.connections):
             connection.leave(1001, "going away")
         await self.empty(seconds)
+        await self.calls.close()
 
     async def empty(self, seconds: float) -> None:
         """Wait until every connection is gone, but no longer than this."""
@@ -209,6 +238,7 @@ def create_app(
             Route("/metrics", gateway.numbers),
             WebSocketRoute("/v1/pcm", gateway.pcm),
             Route("/v1/pcm", gateway.upgrade),
+            *gateway.calls.routes(),
         ]
     )
     app.state.gateway = gateway
