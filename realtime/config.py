@@ -131,8 +131,8 @@ class WebRtcConfig:
         for name in ("peers", "opening"):
             if not 1 <= getattr(self, name) <= 10_000:
                 raise ValueError(f"{name} must be 1 to 10000, not {getattr(self, name)!r}")
-        if not 1 <= self.connect_s <= 300:
-            raise ValueError(f"connect_s must be 1 to 300, not {self.connect_s!r}")
+        if not 0 < self.connect_s <= 300:
+            raise ValueError(f"connect_s must be above 0, at most 300, not {self.connect_s!r}")
         for url in self.ice_urls:
             if not ICE_URL.fullmatch(url):
                 raise ValueError(f"ice_servers must be stun: and turn: addresses, not {url!r}")

@@ -95,7 +95,7 @@ class Calls:
             Route(CALLS + "/{id}/events", self.guarded(self.events), methods=["GET"]),
             Route(WHIP, self.guarded(self.ingest), methods=["POST"]),
             Route(WHIP, self.preflight, methods=["OPTIONS"]),
-            Route(WHIP, self.not_allowed),
+            Route(WHIP, self.not_allowed, methods=["GET", "PUT", "PATCH", "DELETE"]),
             Route(WHIP + "/{id}", self.guarded(self.hang_up), methods=["DELETE"]),
             Route(WHIP + "/{id}", self.preflight, methods=["OPTIONS"]),
             Route(WHIP + "/{id}", self.not_allowed, methods=["GET", "POST", "PUT", "PATCH"]),

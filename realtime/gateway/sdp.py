@@ -9,6 +9,7 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 
 from realtime.errors import RealtimeError
 
@@ -150,11 +151,9 @@ def split(text: str) -> tuple[tuple[str, ...], tuple[Section, ...]]:
     starts = [number for number, line in enumerate(lines) if line.startswith("m=")]
     if len(starts) > MOST_SECTIONS:
         raise BadOffer(f"This offer has {len(starts)} sections; {MOST_SECTIONS} may be.")
-    sections = [
-        Section(tuple(lines[start:end]))
-        for start, end in zip(starts, [*starts[1:], len(lines)], strict=True)
-    ]
-    return tuple(lines[: starts[0]] if starts else lines), tuple(sections)
+    bounds = [0, *starts, len(lines)]
+    head, *sections = [tuple(lines[start:end]) for start, end in pairwise(bounds)]
+    return head, tuple(map(Section, sections))
 
 
 def bundles(line: str) -> bool:
