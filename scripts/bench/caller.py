@@ -98,6 +98,7 @@ class Relay:
         self.far: asyncio.DatagramTransport | None = None
         self.began: float | None = None
         self.packets = self.lost = 0
+        self.stalled: list[bytes] = []
 
     def begin(self) -> None:
         """Let the weather change now."""
@@ -132,15 +133,25 @@ class Relay:
         delay = self.random.uniform(0, self.weather.jitter_s)
         lost = self.random.random() < self.weather.loss
         into = self.loop.time() - self.began - self.weather.stall_at_s
-        if 0 <= into < self.weather.stall_s:
-            delay = self.weather.stall_s - into
-            lost = lost or self.weather.lost_in_stall
-        if lost:
+        stalling = 0 <= into < self.weather.stall_s
+        if lost or (stalling and self.weather.lost_in_stall):
             self.lost += 1
+        elif stalling:
+            if not self.stalled:
+                self.loop.call_later(self.weather.stall_s - into, self.flow)
+            self.stalled.append(data)
+        elif self.stalled:
+            self.stalled.append(data)
         elif delay:
             self.loop.call_later(delay, self.to_server, data)
         else:
             self.to_server(data)
+
+    def flow(self) -> None:
+        """Carry, in order, what waited for the end of the stall."""
+        for data in self.stalled:
+            self.to_server(data)
+        self.stalled.clear()
 
     def to_server(self, data: bytes) -> None:
         """Carry to the server."""
