@@ -11,11 +11,11 @@ from dataclasses import dataclass
 CLOCK = 48_000
 """Ticks of an Opus RTP timestamp per second (RFC 7587 4.1), whatever the audio's rate."""
 
-HOLD = CLOCK * 60 // 1000
-"""How much newer than the first that waits the newest packet may be, in ticks. What is delayed by
-up to 60 ms, each packet by its own time, then always comes before it is given up."""
+HOLD_S = 0.08
+"""How long a gap is waited for, in seconds. Packets that are sent in bursts and delayed by up to
+60 ms, each by its own time, then come before they are given up."""
 
-MOST_HELD = 64  # packets; HOLD is 24 of the shortest that Opus has
+MOST_HELD = 64  # packets; 20 ms ones come 4 in HOLD_S
 FAR = 1_000  # packets: a jump in the sequence beyond it is a sender that began anew
 
 
@@ -34,49 +34,49 @@ class JitterBuffer:
 
     def __init__(self) -> None:
         self.source: int | None = None
-        self.held: dict[int, Packet] = {}
+        self.held: dict[int, tuple[Packet, float]] = {}
+        """By sequence number, with the time at which each came."""
         self.due = 0
         """The sequence number that leaves next, mod 2**16."""
 
-    def push(self, packet: Packet) -> list[Packet]:
-        """Return the packets whose turn it is now."""
+    def push(self, packet: Packet, at: float) -> list[Packet]:
+        """Return the packets whose turn it is now; `at` is when this one came, in seconds."""
+        ready = []
         ahead = signed(packet.sequence - self.due, 16)
         if packet.source != self.source or abs(ahead) > FAR:
-            rest = self.drain()
+            ready = self.drain()
             self.source, self.due = packet.source, packet.sequence
-            return rest + self.keep(packet)
-        if ahead < 0:
+        elif ahead < 0:
             return []
-        return self.keep(packet)
-
-    def keep(self, packet: Packet) -> list[Packet]:
-        """Hold a packet; return what has become due, or waits no longer for what is missing."""
-        self.held.setdefault(packet.sequence, packet)
-        ready = self.run()
-        while self.held and self.too_late(packet):
-            self.due = min(self.held, key=lambda number: (number - self.due) % (1 << 16))
+        self.held.setdefault(packet.sequence, (packet, at))
+        ready += self.run()
+        while self.held and self.too_late(at):
+            self.due = min(self.held, key=self.ahead)
             ready += self.run()
         return ready
 
-    def too_late(self, newest: Packet) -> bool:
+    def too_late(self, now: float) -> bool:
         """Tell whether what is missing has been waited for long enough."""
-        first = min(self.held, key=lambda number: (number - self.due) % (1 << 16))
-        age = signed(newest.timestamp - self.held[first].timestamp, 32)
-        return age >= HOLD or len(self.held) > MOST_HELD
+        since = min(at for _, at in self.held.values())
+        return now - since >= HOLD_S or len(self.held) > MOST_HELD
+
+    def ahead(self, sequence: int) -> int:
+        """Count how far a number that is held is from the one that is due."""
+        return (sequence - self.due) % (1 << 16)
 
     def run(self) -> list[Packet]:
         """Return the packets that follow without a gap."""
         ready = []
-        while (packet := self.held.pop(self.due, None)) is not None:
-            ready.append(packet)
+        while (found := self.held.pop(self.due, None)) is not None:
+            ready.append(found[0])
             self.due = (self.due + 1) % (1 << 16)
         return ready
 
     def drain(self) -> list[Packet]:
         """Return all that is held, gaps or not."""
-        rest = sorted(self.held.items(), key=lambda item: (item[0] - self.due) % (1 << 16))
+        rest = [self.held[number][0] for number in sorted(self.held, key=self.ahead)]
         self.held.clear()
-        return [packet for _, packet in rest]
+        return rest
 
 
 def signed(difference: int, bits: int) -> int:

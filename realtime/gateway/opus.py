@@ -59,7 +59,7 @@ class RtpAudio:
 
     def push(self, packet: Packet) -> Pcm:
         """Return the audio that this packet completes, at 16 kHz."""
-        pieces = [self.hear(ready) for ready in self.jitter.push(packet)]
+        pieces = [self.hear(ready) for ready in self.jitter.push(packet, self.clock())]
         if not pieces:
             return np.empty(0, np.int16)
         return self.resampler.push(np.concatenate(pieces))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-import time
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
@@ -16,8 +16,7 @@ import av
 import httpx
 import numpy as np
 import pytest
-from aiortc import RTCCertificate, RTCDtlsTransport
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from aiortc import RTCDtlsTransport
 from fakes import GUARD_S, LoudVad, question
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -256,32 +255,14 @@ async def test_who_follows_is_let_go_when_the_call_ends():
 
 
 @pytest.mark.skipif("whip" not in av.formats_available, reason="this FFmpeg has no WHIP")
-async def test_a_stock_sender_is_heard_and_ends_its_call(tmp_path):
+async def test_a_stock_sender_is_heard_and_ends_its_call():
     async with served() as place:
+        command = [sys.executable, str(Path(__file__).with_name("ffmpeg_sender.py"))]
+        sender = await asyncio.create_subprocess_exec(*command, place.url + "/whip")
         async with asyncio.timeout(GUARD_S):
-            await asyncio.to_thread(send_by_ffmpeg, place.url + "/whip", tmp_path)
+            assert await sender.wait() == 0
         await place.gone()
         assert place.count("realtime_utterances_total") == 1
-
-
-def send_by_ffmpeg(url: str, folder: Path) -> None:
-    """Send a question with FFmpeg's WHIP muxer, at its pace."""
-    certificate = RTCCertificate.generateCertificate()
-    (folder / "cert.pem").write_bytes(certificate._cert.public_bytes(Encoding.PEM))
-    key = certificate._key.private_bytes(
-        Encoding.PEM, PrivateFormat.TraditionalOpenSSL, NoEncryption()
-    )
-    (folder / "key.pem").write_bytes(key)
-    files = {"cert_file": str(folder / "cert.pem"), "key_file": str(folder / "key.pem")}
-    with av.open(url, "w", format="whip", options=files) as output:
-        stream = output.add_stream("libopus", rate=48_000, layout="stereo", format="s16")
-        for at in range(0, len(ASKED) - 319, 320):
-            samples = np.repeat(ASKED[at : at + 320], 6)[None]
-            frame = av.AudioFrame.from_ndarray(samples, format="s16", layout="stereo")
-            frame.sample_rate, frame.pts = 48_000, at * 3
-            for packet in stream.encode(frame):
-                output.mux(packet)
-            time.sleep(0.02)
 
 
 async def test_ice_servers_are_named_to_senders():

@@ -60,9 +60,10 @@ def hear(packets: list[Packet], *, clock: Clock | None = None) -> Pcm:
     clock = clock or Clock()
     audio = RtpAudio(clock)
     pieces = []
+    began = clock.now
     for heard in packets:
+        clock.now = began + (heard.sequence - 1000) * 0.0201
         pieces.append(audio.push(heard))
-        clock.now += 0.02
     return np.concatenate([*pieces, audio.resampler.flush()])
 
 
