@@ -30,6 +30,7 @@ AFTER_S = 2.0  # for the hangover, and for what is late
 MOST_S = 10.0
 STALL_AT_S = 1.1  # in the middle of each question's first or second word
 AGAIN = "stall 2 s, lost, said again"
+REPEATED = ("say-that-again.wav",)
 
 WEATHERS = {
     "clean": Weather(),
@@ -91,15 +92,17 @@ def questions() -> list[Question]:
 
 async def measure(weathers: dict[str, Weather], rounds: int, seed: int) -> dict[str, Score]:
     """Ask all questions at once, round by round."""
-    asked = questions()
+    everything = questions()
     scores: dict[str, Score] = {}
     async with own_server(None, Console(stderr=True)) as address:
         url = address.replace("ws", "http", 1)
         for name, weather in weathers.items():
             scores[name] = score = Score()
             for number in range(rounds):
-                seeds = [seed * 1_000_003 + number * 1_009 + i for i in range(len(asked))]
                 again = name == AGAIN
+                # What is right to "say that again" is another answer the second time.
+                asked = [q for q in everything if not (again and q.name in REPEATED)]
+                seeds = [seed * 1_000_003 + number * 1_009 + i for i in range(len(asked))]
                 calls = [
                     ask(url, question, weather, which, again=again)
                     for question, which in zip(asked, seeds, strict=True)

@@ -76,6 +76,8 @@ class JitterBuffer:
         """Return all that is held, gaps or not."""
         rest = [self.held[number][0] for number in sorted(self.held, key=self.ahead)]
         self.held.clear()
+        if rest:
+            self.due = (rest[-1].sequence + 1) % (1 << 16)
         return rest
 
 

@@ -19,6 +19,12 @@ CREDIT = CLOCK
 MOST_CREDIT = 10 * CLOCK
 """Silence that timestamps may ask for, in ticks: as much as time has passed, and some at first."""
 
+MUTE_S = 3.0
+"""A sender that has sent nothing for so long, in seconds, is not late but mute: some stop sending
+when the button for talking is let go, and what was said until then is to be answered."""
+
+MOST_MUTE = 10 * CLOCK
+
 
 class OpusDecoder:
     """Decode the packets of one stream to mono at 48 kHz; Opus itself mixes two channels."""
@@ -56,13 +62,30 @@ class RtpAudio:
         """The timestamp of the sample that follows what was heard."""
         self.credit = CREDIT
         self.credited_at = clock()
+        self.heard_at = clock()
+        self.mute = 0
+        """Silence heard in the name of a mute sender, in ticks."""
 
     def push(self, packet: Packet) -> Pcm:
         """Return the audio that this packet completes, at 16 kHz."""
-        pieces = [self.hear(ready) for ready in self.jitter.push(packet, self.clock())]
-        if not pieces:
+        self.heard_at, self.mute = self.clock(), 0
+        return self.resampled(
+            [self.hear(ready) for ready in self.jitter.push(packet, self.heard_at)]
+        )
+
+    def rest(self) -> Pcm:
+        """Return a second of silence if the sender is mute; to be called once a second."""
+        silent = self.clock() - self.heard_at
+        if self.source is None or silent < MUTE_S or self.mute >= MOST_MUTE:
             return np.empty(0, np.int16)
-        return self.resampler.push(np.concatenate(pieces))
+        pieces = [self.hear(ready) for ready in self.jitter.drain()]
+        self.mute += CLOCK
+        self.due += CLOCK  # when packets come again, this much of their gap is heard already
+        return self.resampled([*pieces, np.zeros(CLOCK, np.int16)])
+
+    def resampled(self, pieces: list[Pcm]) -> Pcm:
+        """Bring what was decoded to 16 kHz."""
+        return self.resampler.push(np.concatenate(pieces)) if pieces else np.empty(0, np.int16)
 
     def hear(self, packet: Packet) -> Pcm:
         """Decode a packet whose turn it is; put silence where something is missing before it."""

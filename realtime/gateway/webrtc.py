@@ -26,7 +26,7 @@ from aiortc.exceptions import InvalidStateError
 from aiortc.jitterbuffer import JitterFrame
 from aiortc.rtp import RtpPacket
 
-from realtime.audio.pcm import to_bytes
+from realtime.audio.pcm import Pcm, to_bytes
 from realtime.config import WebRtcConfig
 from realtime.gateway.followers import Followed
 from realtime.gateway.jitter import Packet
@@ -39,7 +39,7 @@ CHANNEL = "oai-events"
 MOST_UNSENT = 64 << 10  # bytes that SCTP may hold for the peer; more waits in the outbox
 MOST_UNREAD = 4 << 20  # bytes that may wait for the pump, which never waits for the peer
 MOST_CHANNELS = 16  # data channels that one peer may open, ours and others
-WATCH_S = 1.0  # between looks at what a peer makes SCTP hold
+WATCH_S = 1.0  # between looks at a peer
 LINGER_S = 1.0  # for the peer to take the last messages
 CLOSE_S = 5.0
 
@@ -154,10 +154,17 @@ class Audio:
     def add(self, packet: RtpPacket) -> tuple[bool, JitterFrame | None]:
         """Hear a packet; whatever its payload was found to be is in `_data`."""
         heard = Packet(packet.ssrc, packet.sequence_number, packet.timestamp, packet.payload)
-        pcm = self.audio.push(heard)
+        self.put(self.audio.push(heard))
+        return False, None
+
+    def rest(self) -> None:
+        """Hear silence if nothing comes; to be called once a second."""
+        self.put(self.audio.rest())
+
+    def put(self, pcm: Pcm) -> None:
+        """Pass audio on."""
         if pcm.size:
             self.transport.put(to_bytes(pcm))
-        return False, None
 
 
 def take_over(receiver: RTCRtpReceiver, audio: Audio) -> None:
@@ -176,6 +183,7 @@ class Peer:
         self.config = config
         silent = followed or offer.data is None
         self.transport = PeerTransport(Followed() if silent else None)
+        self.audio = Audio(self.transport)
         self.connection = RTCPeerConnection(configuration(config, bundled=offer.bundled))
         self.connection.on("datachannel", self.transport.open)
         self.connection.on("connectionstatechange", self.look)
@@ -186,7 +194,7 @@ class Peer:
         """Answer the offer, with every address at which we can be reached; raise BadOffer."""
         receiving = self.connection.addTransceiver("audio", direction="recvonly")
         only_opus(receiving)
-        take_over(receiving.receiver, Audio(self.transport))
+        take_over(receiving.receiver, self.audio)
         try:
             description = RTCSessionDescription(self.offer.text(), "offer")
             await self.connection.setRemoteDescription(description)
@@ -204,7 +212,9 @@ class Peer:
         self.changed.set()
 
     def watch(self) -> None:
-        """Leave a peer that sends more than SCTP said there is room for: nothing else bounds it."""
+        """See once a second to what no packet would tell."""
+        self.audio.rest()
+        # Nothing in aiortc bounds what a peer may send beyond the window that SCTP gave it.
         sctp = self.connection.sctp
         if sctp is not None and sctp._advertised_rwnd < 0:
             log.warning("a peer sent more than its window")

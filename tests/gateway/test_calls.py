@@ -17,13 +17,14 @@ import httpx
 import numpy as np
 import pytest
 from aiortc import RTCDtlsTransport
-from fakes import GUARD_S, LoudVad, question
+from fakes import GUARD_S, LoudVad, loud, question
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from starlette.responses import JSONResponse
 
 from realtime.config import AdmissionConfig, ConnectionConfig, Settings, WebRtcConfig
 from realtime.engine.fake import FakeEngine
+from realtime.gateway import opus, webrtc
 from realtime.gateway.app import Gateway, create_app
 from realtime.gateway.offers import MOST_SDP
 from realtime.gateway.server import bind, web_server
@@ -135,6 +136,18 @@ async def test_the_answer_takes_opus_only_and_sends_nothing():
         assert re.findall(r"a=rtpmap:\d+ (\S+)", answer) == ["opus/48000/2"]
         assert re.findall(r"a=(sendrecv|sendonly|recvonly|inactive)", answer) == ["recvonly"]
         assert answer.count("a=candidate:") > 0
+
+
+async def test_a_question_is_answered_though_the_sender_stops_in_the_middle(monkeypatch):
+    monkeypatch.setattr(webrtc, "WATCH_S", 0.05)
+    monkeypatch.setattr(opus, "MUTE_S", 0.2)
+    async with served() as place, calling(place.url) as caller:
+        await caller.until("ready")
+        caller.microphone.say(loud(60_000))
+        await caller.until("speech_started")
+        (sender,) = caller.connection.getSenders()
+        sender.replaceTrack(None)
+        assert (await caller.until("final"))["text"] == "Hello there."
 
 
 async def test_a_written_message_is_answered():

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from realtime.audio.pcm import Pcm
 from realtime.audio.resample import LATENCY
 from realtime.gateway.jitter import Packet
-from realtime.gateway.opus import CREDIT, MOST_CREDIT, OpusDecoder, RtpAudio
+from realtime.gateway.opus import CREDIT, MOST_CREDIT, MOST_MUTE, MUTE_S, OpusDecoder, RtpAudio
 
 TICKS = 960
 
@@ -134,6 +134,39 @@ def test_another_source_goes_on_where_the_first_was():
     packets = [packet(n) for n in range(10)]
     packets += [packet(n, source=2, jump=5_000_000) for n in range(10, 20)]
     assert hear(packets).size == 20 * 320
+
+
+def test_a_sender_that_stops_is_silent_after_a_while_but_not_for_ever():
+    clock = Clock()
+    audio = RtpAudio(clock)
+    assert audio.rest().size == 0  # it has not begun
+    for number in (*range(10), 11):  # 10 is lost, and 11 waits for it
+        audio.push(packet(number))
+    clock.now += MUTE_S - 1
+    assert audio.rest().size == 0  # it may be late
+    clock.now += 1
+    rests = []
+    for _ in range(20):
+        rests.append(audio.rest().size)
+        clock.now += 1
+    seconds = MOST_MUTE // 48_000
+    held = LATENCY[48_000] + 2 * 320
+    assert all(rests[:seconds])
+    assert seconds * 16_000 <= sum(rests) <= seconds * 16_000 + held
+    assert not any(rests[seconds:])
+
+
+def test_the_silence_of_a_mute_sender_is_part_of_its_pause():
+    clock = Clock()
+    audio = RtpAudio(clock)
+    size = sum(audio.push(packet(n)).size for n in range(10))
+    clock.now += 4.0
+    size += audio.rest().size
+    clock.now += 1.0
+    size += audio.rest().size
+    pause = 250 * TICKS
+    size += sum(audio.push(packet(n, jump=pause)).size for n in range(10, 20))
+    assert size + audio.resampler.flush().size == (20 + 250) * 320
 
 
 def test_timestamps_may_wrap():
