@@ -42,7 +42,7 @@ say = Console(stderr=True).print
 
 def main(
     cycles: Annotated[int, typer.Option(help="Calls that connect and vanish.")] = 200,
-    warm: Annotated[int, typer.Option(help="Such calls before anything is measured.")] = 50,
+    warm: Annotated[int, typer.Option(help="Such calls before anything is measured.")] = 200,
     streams: Annotated[int, typer.Option(help="Streams at once, of each kind.")] = 10,
     seconds: Annotated[float, typer.Option(help="How long the streams run.")] = 20.0,
 ) -> None:

@@ -90,9 +90,11 @@ class Calls:
         return [
             Route(CALLS, self.guarded(self.create), methods=["POST"]),
             Route(CALLS, self.preflight, methods=["OPTIONS"]),
+            Route(CALLS, self.not_allowed, methods=["GET", "PUT", "PATCH", "DELETE"]),
             Route(CALLS + "/{id}/hangup", self.guarded(self.hang_up), methods=["POST"]),
             Route(CALLS + "/{id}/hangup", self.preflight, methods=["OPTIONS"]),
             Route(CALLS + "/{id}/events", self.guarded(self.events), methods=["GET"]),
+            Route(CALLS + "/{id}/events", self.preflight, methods=["OPTIONS"]),
             Route(WHIP, self.guarded(self.ingest), methods=["POST"]),
             Route(WHIP, self.preflight, methods=["OPTIONS"]),
             Route(WHIP, self.not_allowed, methods=["GET", "PUT", "PATCH", "DELETE"]),
@@ -241,6 +243,10 @@ class Calls:
         except TimeoutError:
             message = "No ICE server answers; the call cannot be answered."
             raise Refused(503, "ice_timeout", message) from None
+        except Exception:
+            log.exception("a call could not be answered")
+            message = "Something went wrong on our side; it has been logged."
+            raise Refused(500, "internal_error", message) from None
         finally:
             if not begun:
                 self.opening -= 1

@@ -15,6 +15,8 @@ from realtime.audio.pcm import Pcm
 from realtime.audio.resample import Resampler
 from realtime.gateway.jitter import CLOCK, JitterBuffer, Packet, signed
 
+FRAME = CLOCK // 50  # 20 ms
+
 CREDIT = CLOCK
 MOST_CREDIT = 10 * CLOCK
 """Silence that timestamps may ask for, in ticks: as much as time has passed, and some at first."""
@@ -84,8 +86,10 @@ class RtpAudio:
         return self.resampled([*pieces, np.zeros(CLOCK, np.int16)])
 
     def resampled(self, pieces: list[Pcm]) -> Pcm:
-        """Bring what was decoded to 16 kHz."""
-        return self.resampler.push(np.concatenate(pieces)) if pieces else np.empty(0, np.int16)
+        """Bring what was decoded to 16 kHz, 20 ms at a time: soxr keeps room for the longest."""
+        heard = np.concatenate([np.empty(0, np.int16), *pieces])
+        parts = [heard[at : at + FRAME] for at in range(0, heard.size, FRAME)]
+        return np.concatenate([np.empty(0, np.int16), *map(self.resampler.push, parts)])
 
     def hear(self, packet: Packet) -> Pcm:
         """Decode a packet whose turn it is; put silence where something is missing before it."""

@@ -17,14 +17,14 @@ import httpx
 import numpy as np
 import pytest
 from aiortc import RTCDtlsTransport
-from fakes import GUARD_S, LoudVad, loud, question
+from fakes import GUARD_S, LoudVad, loud, question, undisturbed_logging
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from starlette.responses import JSONResponse
 
 from realtime.config import AdmissionConfig, ConnectionConfig, Settings, WebRtcConfig
 from realtime.engine.fake import FakeEngine
-from realtime.gateway import opus, webrtc
+from realtime.gateway import log, opus, webrtc
 from realtime.gateway.app import Gateway, create_app
 from realtime.gateway.offers import MOST_SDP
 from realtime.gateway.server import bind, web_server
@@ -302,8 +302,8 @@ async def test_other_methods_are_refused_with_the_reason():
         response = await http.patch("/whip/whip_1", content="a=ice-ufrag:x")
         assert (response.status_code, response.headers["allow"]) == (405, "DELETE, OPTIONS")
         assert "restart is a new POST" in response.json()["error"]["message"]
-        for method in ("GET", "PUT"):
-            response = await http.request(method, "/whip")
+        for method, path in (("GET", "/whip"), ("PUT", "/whip"), ("GET", CALLS)):
+            response = await http.request(method, path)
             assert (response.status_code, response.headers["allow"]) == (405, "POST, OPTIONS")
             assert response.json()["error"]["code"] == "method_not_allowed"
 
@@ -402,6 +402,28 @@ def test_a_mangled_offer_is_answered_or_refused_never_more(dropped, doubled, rub
             assert response.status_code in (201, 400)
 
     asyncio.run(offer_it())
+
+
+async def test_a_fault_of_ours_is_said_and_leaves_nothing(monkeypatch):
+    async def fail(_) -> str:
+        raise OSError("no more ports")
+
+    monkeypatch.setattr(webrtc.Peer, "answer", fail)
+    with undisturbed_logging():
+        log.configure(level="critical")
+        async with served() as place:
+            response = await place.post(CALLS, await an_offer())
+            assert response.status_code == 500
+            assert response.json()["error"]["code"] == "internal_error"
+            assert "ports" not in response.text
+            assert place.gateway.calls.taken == 0
+
+
+async def test_an_ice_server_that_cannot_be_reached_only_costs_its_candidate():
+    config = WebRtcConfig(ice_servers="turn:127.0.0.1:9?transport=tcp", ice_username="me")
+    async with served(webrtc=config) as place, calling(place.url) as caller:
+        assert "typ host" in caller.response.text
+        await caller.until("ready")
 
 
 # ---- odd peers ----------------------------------------------------------------------------------
