@@ -177,3 +177,29 @@ def test_no_number_that_means_nothing_gets_in(kind):
 def test_settings_cannot_be_changed():
     with pytest.raises(AttributeError):
         config.load().server.port = 5
+
+
+def test_calls_over_webrtc_ask_no_server_unless_told(toml):
+    assert config.load().webrtc.ice_urls == ()
+    file = toml('[webrtc]\nice_servers = "stun:a.example:3478 turn:b.example?transport=udp"\n')
+    environment = {"REALTIME_WEBRTC_PEERS": "7", "REALTIME_WEBRTC_ICE_CREDENTIAL": "secret"}
+    webrtc = config.load(file=file, environment=environment).webrtc
+    assert webrtc.ice_urls == ("stun:a.example:3478", "turn:b.example?transport=udp")
+    assert (webrtc.peers, webrtc.ice_credential) == (7, "secret")
+    assert "secret" not in repr(webrtc)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("ICE_SERVERS", "http://a.example"),
+        ("ICE_SERVERS", "stun:a.example?transport=udp"),
+        ("PUBLIC_ADDRESS", "a.example"),
+        ("PEERS", "0"),
+        ("OPENING", "100000"),
+        ("CONNECT_S", "0"),
+    ],
+)
+def test_what_webrtc_cannot_use_is_refused_with_its_name(key, value):
+    with pytest.raises(ConfigError, match=r"REALTIME_WEBRTC_" + key):
+        config.load(environment={"REALTIME_WEBRTC_" + key: value})
