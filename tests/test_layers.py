@@ -32,6 +32,7 @@ TENSORS = {
     "features",
     "memory",
     "model",
+    "packing",
     "prompt",
     "runner",
     "sampling",

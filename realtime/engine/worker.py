@@ -115,7 +115,7 @@ def awake(options: argparse.Namespace, gateway: Gateway) -> tuple[Brain, ModelIn
     checkpoint.locate(options.model)
     progress("libraries", 0.0)
     # Importing torch takes seconds; a wrong name was told before, and the gateway is heard.
-    from realtime.engine import brain, model
+    from realtime.engine import brain, model, packing
 
     loaded = model.load(
         options.model,
@@ -125,6 +125,8 @@ def awake(options: argparse.Namespace, gateway: Gateway) -> tuple[Brain, ModelIn
         threads=options.threads,
         progress=progress,
     )
+    progress("packing", 0.97)
+    model.explained(options.model, lambda: packing.pack(loaded.model))
     progress("warm-up", 0.98)
     return brain.build(loaded, slots=options.slots, chunk=options.chunk, kv_bytes=options.kv_bytes)
 
