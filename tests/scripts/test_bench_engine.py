@@ -46,6 +46,9 @@ def test_smoke_measures_everything_on_both_sides(tmp_path, capsys):
     assert found["cancel_ms"]["transformers"] >= 0
     assert found["memory_mib"]["ours"] > 100
     assert found["memory_mib"]["transformers"] > 100
+    plan = found["memory_mib"]["plan_of_ours"]
+    assert plan["kv"] > 0
+    assert plan["tokens_kept"] >= 2048
     assert found["parameters"] < 1_000_000
     assert 0 < found["decode_alone"]["weights_mb"] < 1
     assert found["decode_alone"]["ours_ms"] > found["decode_alone"]["floor_ms"] > 0
