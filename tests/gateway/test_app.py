@@ -473,7 +473,8 @@ async def test_the_pages():
         assert ready.json() == {"status": "ready", "model": "fake", "sessions": 0, "limit": 200}
         page = await place.get("/")
         assert page.headers["content-type"].startswith("text/html")
-        assert "/v1/pcm" in page.text
+        assert "web/app.js" in page.text
+        assert (await place.get("/web/app.js")).status_code == 200
         upgrade = await place.get("/v1/pcm")
         assert (upgrade.status_code, upgrade.headers["upgrade"]) == (426, "websocket")
         assert (await place.get("/nowhere")).status_code == 404
