@@ -153,10 +153,17 @@ def updated(**heard: Any) -> Message:
     return {"type": "session.update", "session": {"type": "realtime", "audio": {"input": heard}}}
 
 
-async def flooded(abuser: Abuser, event: Message, times: int) -> None:
-    """Send an event over and over."""
-    for _ in range(times):
+async def flooded(abuser: Abuser, event: Message) -> None:
+    """Send an event over and over until the socket is closed."""
+    while True:
         await abuser.send(event)
+        await asyncio.sleep(0)
+
+
+async def drained(abuser: Abuser) -> None:
+    """Read until the socket is closed."""
+    while True:
+        await abuser.next()
 
 
 @asynccontextmanager
@@ -345,14 +352,16 @@ async def test_a_message_of_twenty_mebibytes_is_taken(server):
 
 
 async def test_a_longer_message_closes_the_socket(server):
-    async with abusing(server) as abuser:
-        sending = asyncio.create_task(abuser.send("x" * (20 * 2**20 + 1)))
-        with pytest.raises(ConnectionClosed) as closed:
-            await abuser.next()
-        with suppress(Exception):
-            await sending
-        # What still comes in after the close may make TCP lose the reason.
-        assert closed.value.rcvd is None or closed.value.rcvd.code == 1009
+    # Not as a context: websockets 17.4 cannot close what was lost while it was sending.
+    socket = await connect_socket(f"ws://{server}/v1/realtime")
+    abuser = Abuser(socket)
+    sending = asyncio.create_task(abuser.send("x" * (20 * 2**20 + 1)))
+    with pytest.raises(ConnectionClosed) as closed:
+        await drained(abuser)
+    with suppress(Exception):
+        await sending
+    # What still comes in after the close may make TCP lose the reason.
+    assert closed.value.rcvd is None or closed.value.rcvd.code == 1009
 
 
 async def test_a_flood_of_events_is_answered_in_order(server):
@@ -367,7 +376,7 @@ async def test_a_flood_that_nobody_reads_ends_that_socket_alone(server):
     async with abusing(server) as abuser:
         abuser.socket.transport.pause_reading()
         with pytest.raises(ConnectionClosed):
-            await flooded(abuser, updated(turn_detection=None), 100_000)
+            await flooded(abuser, updated(turn_detection=None))
         abuser.socket.transport.abort()
 
 
