@@ -41,7 +41,7 @@ def place(url: str) -> str:
     return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
 
 
-async def dial(url: str, timeout: float) -> ClientConnection:  # noqa: ASYNC109
+async def dial(url: str, timeout: float, key: str | None = None) -> ClientConnection:  # noqa: ASYNC109
     """Open the socket; put every way in which that fails into words."""
     host = urlsplit(url).hostname or ""
     loopback = host == "localhost" or host.startswith("127.") or host == "::1"
@@ -49,6 +49,7 @@ async def dial(url: str, timeout: float) -> ClientConnection:  # noqa: ASYNC109
         return await connect(
             url,
             open_timeout=timeout,
+            additional_headers={"Authorization": f"Bearer {key}"} if key else None,
             compression=None,  # PCM does not shrink, and partials are small
             max_size=MAX_MESSAGE,
             max_queue=QUEUE,

@@ -138,20 +138,22 @@ async def connect(
     encoding: Encoding = "s16le",
     conversation: str | None = None,
     turn_detection: TurnDetection = "vad",
+    key: str | None = None,
     open_timeout: float = 10.0,
 ) -> AsyncIterator[Voice]:
     """Connect and wait until the server is ready; close in order at the end.
 
     `url` may leave out the path (`/v1/pcm`). `conversation` is `ready.resume` of an earlier
-    connection. With `turn_detection="manual"` nothing ends an utterance but `commit`. Raises
-    ServerUnreachable, ServerBusy or Refused, and ValueError for an address or option that is none.
+    connection. With `turn_detection="manual"` nothing ends an utterance but `commit`. `key` is an
+    API key, where the server needs one. Raises ServerUnreachable, ServerBusy or Refused, and
+    ValueError for an address or option that is none.
     """
     options = {"rate": str(rate), "encoding": encoding, "turn_detection": turn_detection}
     if rate not in RATES:
         raise ValueError(f"rate must be one of {', '.join(map(str, RATES))}, not {rate!r}")
     if conversation is not None:
         options["conversation"] = conversation
-    socket = await dial(address(url, options), open_timeout)
+    socket = await dial(address(url, options), open_timeout, key)
     try:
         async with asyncio.timeout(open_timeout):
             ready = await greeting(socket)
@@ -174,6 +176,7 @@ async def reconnect(
     encoding: Encoding = "s16le",
     conversation: str | None = None,
     turn_detection: TurnDetection = "vad",
+    key: str | None = None,
     delays: Iterable[float] = DELAYS,
 ) -> AsyncIterator[Voice]:
     """Yield a connection, and after each loss a new one in the same conversation.
@@ -198,6 +201,7 @@ async def reconnect(
                 encoding=encoding,
                 conversation=conversation,
                 turn_detection=turn_detection,
+                key=key,
             ) as voice:
                 conversation, waits = voice.ready.resume, iter(delays)
                 yield voice

@@ -27,7 +27,6 @@ from realtime.events import (
 )
 from realtime.items import Answer, UserItem
 
-MOST_ANSWERS = 4
 MOST_TRANSCRIPTS = 8
 EXACTLY = Sampling(temperature=0.0, repetition_penalty=1.0, max_tokens=512)
 """How a transcript is decoded: greedily, and free to repeat what was said."""
@@ -58,8 +57,10 @@ class Transcript:
 class Asides:
     """The requests of one session that nobody's turn waits for."""
 
-    def __init__(self, conversation: Conversation, prompt: str) -> None:
+    def __init__(self, conversation: Conversation, prompt: str, *, most: int) -> None:
         self.conversation = conversation
+        self.most = most
+        """Answers at once."""
         self.prompt = prompt
         """Asks the model to write down what it hears."""
         self.answers: dict[str, AsideAnswer] = {}
@@ -69,7 +70,7 @@ class Asides:
     @property
     def full(self) -> bool:
         """Tell whether no more answers are taken."""
-        return len(self.answers) >= MOST_ANSWERS
+        return len(self.answers) >= self.most
 
     def respond(
         self,

@@ -1,4 +1,4 @@
-"""The command line: `realtime serve`, `realtime ask`, `realtime batch`.
+"""The command line: `realtime serve`, `realtime ask`, `realtime batch`, `realtime key`.
 
 Each command is in a module of its own; heavy imports wait inside them, so that `--help` is quick.
 """
@@ -12,6 +12,7 @@ import typer
 
 from realtime.ask.command import ask
 from realtime.batch.command import batch
+from realtime.key import keys
 from realtime.serve import serve
 
 app = typer.Typer(
@@ -25,6 +26,7 @@ app = typer.Typer(
 app.command()(ask)
 app.command()(batch)
 app.command()(serve)
+app.add_typer(keys)
 
 
 def show_version(wanted: bool) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import os
+import re
 import types
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields, is_dataclass
@@ -23,6 +24,12 @@ from realtime.session import SessionConfig
 
 DEMO_MODEL = Path(__file__).parent / "demo_model"
 PREFIX = "REALTIME_"
+ORIGIN = re.compile(r"https?://[a-z0-9.\-\[\]:]+")
+"""RFC 6454 6.2: a scheme and a host, no path; browsers write them in small letters."""
+CLIENT_KEY = "REALTIME_KEY"
+"""In the environment, what `realtime ask` shows a server; no setting."""
+SECRET = {("auth", "keys"), ("auth", "secret")}
+"""Settings whose values are never shown."""
 
 Key = tuple[str, ...]
 """Where a setting stands: ("server", "port")."""
@@ -41,6 +48,10 @@ class ServerConfig:
     """Between WebSocket pings; a peer that does not answer one for as long is dropped."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_json: bool = False
+    tls_certificate: str | None = None
+    """A file in PEM: the certificate, and those up to the root behind it."""
+    tls_key: str | None = None
+    """A file in PEM: the certificate's private key, without a password."""
 
     def __post_init__(self) -> None:
         """Refuse what cannot be listened on; raise ValueError naming the field."""
@@ -50,6 +61,8 @@ class ServerConfig:
             raise ValueError(f"drain_s must be 0 to 3600, not {self.drain_s!r}")
         if not 0 < self.ping_interval_s <= 3_600:
             raise ValueError(f"ping_interval_s must be 0 to 3600, not {self.ping_interval_s!r}")
+        if (self.tls_certificate is None) != (self.tls_key is None):
+            raise ValueError("tls_certificate and tls_key belong together; one of them is missing")
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,13 +77,15 @@ class ConnectionConfig:
     """How long it may take to show that it is."""
     flush_s: float = 5.0
     """How long a connection that ends may take to send what it has for the peer."""
+    lifetime_s: float = 3_600.0
+    """How long a connection of /v1/realtime may last; its silence is no matter."""
 
     def __post_init__(self) -> None:
         """Refuse bounds that mean nothing; raise ValueError naming the field."""
         for name, most in (("outbox_messages", 1 << 20), ("outbox_bytes", 1 << 30)):
             if not 1 <= getattr(self, name) <= most:
                 raise ValueError(f"{name} must be 1 to {most}, not {getattr(self, name)!r}")
-        for name in ("idle_s", "idle_grace_s", "flush_s"):
+        for name in ("idle_s", "idle_grace_s", "flush_s", "lifetime_s"):
             if not 0 < getattr(self, name) <= 86_400:
                 raise ValueError(f"{name} must be above 0, at most 86400")
 
@@ -106,12 +121,55 @@ class AdmissionConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class AuthConfig:
+    """Who may come in; without any key everybody on this machine, and nobody else."""
+
+    keys: tuple[str, ...] = field(default=(), repr=False)
+    """API keys, each as it is or as `sha256:HEX`."""
+    key_file: str | None = None
+    """A file of API keys, hashed; `realtime key new FILE` adds one."""
+    secret: str = field(default="", repr=False)
+    """What short-lived keys are signed with; else each start of the server makes one."""
+    origins: tuple[str, ...] = ()
+    """Pages of other addresses that may connect, such as https://example.org; * is every one."""
+
+    def __post_init__(self) -> None:
+        """Refuse what protects nothing; raise ValueError naming the field and telling no secret."""
+        if self.secret and len(self.secret) < 32:
+            raise ValueError("secret must have at least 32 characters")
+        for origin in self.origins:
+            if origin not in ("*", "null") and not ORIGIN.fullmatch(origin):
+                raise ValueError(f"origins must be like https://example.org, not {origin!r}")
+
+
+@dataclass(frozen=True, slots=True)
+class LimitsConfig:
+    """What one key may have, all its sessions together; without keys, all peers; 0 is no limit."""
+
+    sessions: int = 0
+    """Open at once."""
+    sessions_per_minute: int = 0
+    """Opened."""
+    responses_per_minute: int = 0
+    audio_seconds_per_minute: int = 0
+    """Of audio received; a microphone sends 60."""
+
+    def __post_init__(self) -> None:
+        """Refuse limits that mean nothing; raise ValueError naming the field."""
+        for item in fields(self):
+            if not 0 <= getattr(self, item.name) <= 1_000_000_000:
+                raise ValueError(f"{item.name} must be 0 to 1000000000")
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """All settings; the field names are the sections of the file."""
 
     server: ServerConfig = field(default_factory=ServerConfig)
     connection: ConnectionConfig = field(default_factory=ConnectionConfig)
     admission: AdmissionConfig = field(default_factory=AdmissionConfig)
+    auth: AuthConfig = field(default_factory=AuthConfig)
+    limits: LimitsConfig = field(default_factory=LimitsConfig)
     endpoint: EndpointConfig = field(default_factory=EndpointConfig)
     session: SessionConfig = field(default_factory=SessionConfig)
     worker: WorkerConfig = field(default_factory=lambda: WorkerConfig(str(DEMO_MODEL)))
@@ -148,7 +206,11 @@ def load(
 
 def environment() -> dict[str, str]:
     """Give our part of the process's environment: the one place that reads it."""
-    return {name: value for name, value in os.environ.items() if name.startswith(PREFIX)}
+    return {
+        name: value
+        for name, value in os.environ.items()
+        if name.startswith(PREFIX) and name != CLIENT_KEY
+    }
 
 
 def leaves(kind: type, path: Key = ()) -> Iterator[tuple[Key, Any]]:
@@ -232,18 +294,24 @@ def compose(kind: Any, given: Mapping[Key, Given], path: Key = ()) -> Any:
 
 def convert(key: Key, given: Given, kind: Any) -> Any:
     """Give the value its type, or say what is allowed."""
+    value = given.value
+    if get_origin(kind) is tuple and isinstance(value, str):
+        value = value.replace(",", " ").split()
     try:
-        return msgspec.convert(given.value, kind, strict=not given.text)
+        return msgspec.convert(value, kind, strict=not given.text)
     except msgspec.ValidationError:
         allowed = words(kind)
+        shown = "..." if key in SECRET else repr(given.value)
         raise ConfigError(
-            f"{dotted(key)} = {given.value!r} ({given.source}): it must be {allowed}."
+            f"{dotted(key)} = {shown} ({given.source}): it must be {allowed}."
         ) from None
 
 
 def words(kind: Any) -> str:
     """Describe a type to a person."""
     names = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
+    if get_origin(kind) is tuple:
+        return "a list of texts, or one text with spaces between them"
     if get_origin(kind) is Literal:
         return f"one of {', '.join(map(str, get_args(kind)))}"
     if get_origin(kind) in (types.UnionType, Union):

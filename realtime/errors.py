@@ -7,11 +7,13 @@
     * TooMuch            the peer exceeded a limit                    (close 1009)
     * SlowPeer           the peer does not read what it is sent       (close 1008)
     * Busy               no capacity; retry later                     (HTTP 503, close 1013)
+    * Refused            this peer may not come in                    (its HTTP status)
     * AudioError         this is not audio that can be used           (the user's file or frames)
     * ConfigError        a setting, path or option cannot be used     (the operator's)
     * EngineError        the engine failed this one response
         * ContextTooLong     the conversation exceeds the model's context
         * WorkerLost         the worker died too often to finish this response
+        * LimitReached       the peer has had what its key may have   (HTTP 429)
     * ModelError         the checkpoint cannot be loaded              (the operator's)
 """
 
@@ -23,7 +25,7 @@ from typing import ClassVar
 class RealtimeError(Exception):
     """Base of every error that this package raises on purpose; its text is fit for a peer."""
 
-    code: ClassVar[str] = "internal_error"
+    code: str = "internal_error"
     close_code: ClassVar[int] = 1011
 
 
@@ -72,6 +74,19 @@ class Busy(RealtimeError):
         self.retry_after = retry_after
 
 
+class Refused(RealtimeError):
+    """This peer may not come in, or not there; told by an HTTP status, before any upgrade."""
+
+    close_code = 1008
+
+    def __init__(self, status: int, code: str, message: str, *, param: str | None = None) -> None:
+        super().__init__(message)
+        self.status = status
+        self.code = code
+        self.param = param
+        """The field or query parameter that is to blame."""
+
+
 class AudioError(RealtimeError):
     """This is not audio that can be used; the text says why."""
 
@@ -101,6 +116,17 @@ class WorkerLost(EngineError):
     """The worker died again and again while it worked on this response."""
 
     code = "worker_lost"
+
+
+class LimitReached(EngineError):
+    """The peer has had what its key may have; `retry_after` seconds from now there is more."""
+
+    code = "rate_limit_exceeded"
+    close_code = 1008
+
+    def __init__(self, message: str, *, retry_after: float) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
 
 
 class ModelError(RealtimeError):

@@ -428,12 +428,15 @@ class Emit:
     notice: Notice
 
 
+Role = Literal["answer", "guess", "aside"]
+
+
 @dataclass(frozen=True, slots=True)
 class Generate:
     """Ask the engine; its deltas come back as inputs with the request's id."""
 
     request: Request
-    role: Literal["answer", "guess", "aside"] = "answer"
+    role: Role = "answer"
     """Confirm or Cancel follows a guess; nobody waits for what is done aside."""
 
 

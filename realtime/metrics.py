@@ -26,7 +26,7 @@ class Metrics:
         ProcessCollector(registry=registry)
         self.sessions = Gauge("realtime_sessions", "Sessions open now.", registry=registry)
         self.refused = Counter(
-            "realtime_refused", "Connections refused for lack of room.", registry=registry
+            "realtime_refused", "Connections refused, by code.", ["code"], registry=registry
         )
         self.audio_seconds = Counter(
             "realtime_audio_seconds", "Seconds of audio received.", registry=registry

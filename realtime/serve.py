@@ -41,7 +41,43 @@ def serve(
     ] = None,
     device: Annotated[str | None, typer.Option(help="auto, cpu, cuda or cuda:N.")] = None,
     dtype: Annotated[str | None, typer.Option(help="auto, float32, bfloat16 or float16.")] = None,
-    attention: Annotated[str | None, typer.Option(help="sdpa or eager.")] = None,
+    attention: Annotated[
+        str | None, typer.Option(help="sdpa, eager, or flash_attention_2 (CUDA and flash-attn).")
+    ] = None,
+    weights: Annotated[
+        str | None,
+        typer.Option(
+            help="auto, int8 or fp8: 8-bit weights of the language model take half the memory "
+            "(needs torchao)."
+        ),
+    ] = None,
+    kv_dtype: Annotated[
+        str | None,
+        typer.Option(
+            help="auto or fp8: what is kept of each conversation in 8 bits, room for twice as many."
+        ),
+    ] = None,
+    graphs: Annotated[
+        bool | None,
+        typer.Option(
+            "--graphs/--no-graphs",
+            help="Record decode steps as CUDA graphs at start: faster answers for some memory; on "
+            "a CPU there are none.",
+        ),
+    ] = None,
+    key_file: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE",
+            help="API keys that may come in (see `realtime key new`); without any, this machine.",
+        ),
+    ] = None,
+    tls_certificate: Annotated[
+        str | None, typer.Option(metavar="FILE", help="Certificate chain in PEM, for https.")
+    ] = None,
+    tls_key: Annotated[
+        str | None, typer.Option(metavar="FILE", help="The certificate's private key in PEM.")
+    ] = None,
     config: Annotated[Path | None, typer.Option(metavar="FILE", help="Settings in TOML.")] = None,
     log_json: Annotated[
         bool | None, typer.Option("--log-json", help="Log lines of JSON to stderr.")
@@ -53,9 +89,11 @@ def serve(
 
       realtime serve
 
-      realtime serve --host 0.0.0.0 --port 9000
+      realtime serve --host 0.0.0.0 --port 9000 --key-file keys.txt
 
       realtime serve --model Qwen/Qwen2-Audio-7B-Instruct --device cuda
+
+      realtime serve --model Qwen/Qwen2-Audio-7B-Instruct --weights int8 --kv-dtype fp8
 
       realtime serve --config realtime.toml --log-json
 
@@ -68,10 +106,16 @@ def serve(
         ("server", "host"): host,
         ("server", "port"): port,
         ("server", "log_json"): log_json,
+        ("server", "tls_certificate"): tls_certificate,
+        ("server", "tls_key"): tls_key,
+        ("auth", "key_file"): key_file,
         ("worker", "model"): model,
         ("worker", "device"): device,
         ("worker", "dtype"): dtype,
         ("worker", "attention"): attention,
+        ("worker", "weights"): weights,
+        ("worker", "kv_dtype"): kv_dtype,
+        ("worker", "graphs"): graphs,
     }
     try:
         environment = configuration.environment()
@@ -95,11 +139,14 @@ def run(settings: Settings) -> bool:
     import uvloop
 
     from realtime.gateway import log
-    from realtime.gateway.server import bind
+    from realtime.gateway.keys import Keyring
+    from realtime.gateway.server import bind, check_tls
 
     log.configure(level=settings.server.log_level, json=settings.server.log_json)
+    check_tls(settings.server)
+    keyless = not Keyring(settings.auth).required
     with (
-        bind(settings.server.host, settings.server.port) as listening,
+        bind(settings.server.host, settings.server.port, loopback_only=keyless) as listening,
         asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
     ):
         return runner.run(serve_model(settings, listening))
@@ -115,9 +162,11 @@ async def serve_model(settings: Settings, listening: socket.socket) -> bool:
 
     async with WorkerEngine(settings.worker) as engine:
         app = create_app(settings, engine)
+        keys = app.state.gateway.gate.keyring.describe()
+        url = address(listening, tls=settings.server.tls_certificate is not None)
         try:
             async with asyncio.TaskGroup() as group:
-                watching = group.create_task(watch(engine, settings, address(listening)))
+                watching = group.create_task(watch(engine, settings, url, keys))
                 hurried = await serve_app(app, listening, settings.server)
                 watching.cancel()
         except* RealtimeError as failed:
@@ -125,23 +174,23 @@ async def serve_model(settings: Settings, listening: socket.socket) -> bool:
     return hurried
 
 
-def address(listening: socket.socket) -> str:
+def address(listening: socket.socket, *, tls: bool = False) -> str:
     """Give the address that a browser on this machine would use."""
     host, port = listening.getsockname()[:2]
     host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)
-    return f"http://{host}:{port}"
+    return f"{'https' if tls else 'http'}://{host}:{port}"
 
 
-async def watch(engine: WorkerEngine, settings: Settings, address: str) -> None:
+async def watch(engine: WorkerEngine, settings: Settings, address: str, keys: str) -> None:
     """Tell of the engine's loading; raise what ends it for good, now or later."""
-    await tell(engine, settings, address)
+    await tell(engine, settings, address, keys)
     assert engine.supervisor is not None
     await asyncio.wait({engine.supervisor})
     if engine.failure is not None:
         raise engine.failure
 
 
-async def tell(engine: WorkerEngine, settings: Settings, address: str) -> None:
+async def tell(engine: WorkerEngine, settings: Settings, address: str, keys: str) -> None:
     """Show how loading goes, and at its end what is served and how to try it."""
     from rich.console import Console
 
@@ -151,9 +200,16 @@ async def tell(engine: WorkerEngine, settings: Settings, address: str) -> None:
         model = await engine.ready()
     if plain:
         memory = str(model.memory) if model.memory else None
-        log_line("serving", address=address, model=model.name, device=model.device, memory=memory)
+        log_line(
+            "serving",
+            address=address,
+            keys=keys,
+            model=model.name,
+            device=model.device,
+            memory=memory,
+        )
     else:
-        console.print(banner(settings, model, address), markup=False, highlight=False)
+        console.print(banner(settings, model, address, keys), markup=False, highlight=False)
 
 
 @contextmanager
@@ -190,7 +246,7 @@ def log_line(event: str, **more: object) -> None:
     structlog.get_logger().info(event, **more)
 
 
-def banner(settings: Settings, model: ModelInfo, address: str) -> str:
+def banner(settings: Settings, model: ModelInfo, address: str, keys: str) -> str:
     """Say what is served, where, and what to do next."""
     from realtime.config import DEMO_MODEL
 
@@ -201,6 +257,7 @@ def banner(settings: Settings, model: ModelInfo, address: str) -> str:
         f"  device     {model.device}, {model.dtype}",
         *([f"  memory     {model.memory}"] if model.memory else []),
         f"  try        realtime ask question.wav --url {socket_address}",
+        f"  keys       {keys}",
         "  stop       Ctrl-C: answers under way finish; twice to stop at once",
     ]
     if settings.worker.model == str(DEMO_MODEL):

@@ -123,6 +123,8 @@ class SessionConfig:
     """Of the conversation; see Conversation.trim."""
     transcription_prompt: str = "What does the person say?"
     """How the model is asked to write down what it hears."""
+    max_asides: int = 4
+    """Answers out of band under way at once, beside the one that the conversation has."""
     speculate: bool = True
     """Ask for the answer at a pause already, before the end of speech is certain."""
 
@@ -131,6 +133,8 @@ class SessionConfig:
         for name in ("min_audio_ms", "max_turn_s", "max_text_bytes", "budget_tokens"):
             if getattr(self, name) <= 0:
                 raise ValueError(f"{name} must be positive, not {getattr(self, name)!r}")
+        if self.max_asides < 0:
+            raise ValueError(f"max_asides must be 0 or more, not {self.max_asides!r}")
 
 
 @dataclass(slots=True)
@@ -181,7 +185,7 @@ class Session:
         self.draft = Draft(config.max_text_bytes)
         self.waited: tuple[tuple[str, float], ...] = ()
         """How long the current turn was waited for after its speech, in ms."""
-        self.asides = Asides(conversation, config.transcription_prompt)
+        self.asides = Asides(conversation, config.transcription_prompt, most=config.max_asides)
         self.editing = Editing(
             conversation,
             min_audio_ms=config.min_audio_ms,

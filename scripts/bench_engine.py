@@ -28,6 +28,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import bench_cuda
 import numpy as np
 import random_model
 import structlog
@@ -69,6 +70,9 @@ def main(arguments: list[str] | None = None) -> int:
     except RealtimeError as error:
         print(f"bench_engine: {error}", file=sys.stderr)
         return 1
+    if options.shape == "7b":
+        release()
+        line["against_floors"] = bench_cuda.beside(options.device)
     if options.plot:
         line["plot"] = table.draw(line, Path(options.plot))
     print(json.dumps(line))

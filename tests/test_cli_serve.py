@@ -48,6 +48,17 @@ def test_a_wrong_setting_is_one_sentence_and_exit_code_2(run, tmp_path):
     assert result.stderr.count("\n") == 1
 
 
+@pytest.mark.parametrize(
+    ("option", "value", "allowed"),
+    [("--weights", "int4", "one of auto, int8, fp8"), ("--kv-dtype", "int8", "one of auto, fp8")],
+)
+def test_numbers_that_weights_and_keys_cannot_be_kept_in(run, option, value, allowed):
+    result = run(option, value)
+    assert result.exit_code == 2
+    assert allowed in result.stderr
+    assert result.stderr.count("\n") == 1
+
+
 def test_a_port_in_use_is_one_sentence_and_exit_code_2(run):
     with socket.socket() as other:
         other.bind(("127.0.0.1", 0))
@@ -56,6 +67,28 @@ def test_a_port_in_use_is_one_sentence_and_exit_code_2(run):
         result = run("--port", str(port))
     assert result.exit_code == 2
     assert f"Port {port} on 127.0.0.1 is in use by another program" in result.stderr
+    assert result.stderr.count("\n") == 1
+
+
+def test_others_come_in_with_keys_only(run):
+    result = run("--host", "0.0.0.0")
+    assert result.exit_code == 2
+    assert "Without a key only this machine may come in" in result.stderr
+    assert result.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--key-file", "none.txt"], "none.txt cannot be read"),
+        (["--tls-certificate", "none.pem"], "belong together"),
+        (["--tls-certificate", "none.pem", "--tls-key", "none.pem"], "TLS cannot read"),
+    ],
+)
+def test_keys_and_certificates_that_cannot_be_read(run, arguments, words):
+    result = run(*arguments)
+    assert result.exit_code == 2
+    assert words in result.stderr
     assert result.stderr.count("\n") == 1
 
 
@@ -106,14 +139,21 @@ def test_stopped_while_loading_it_ends_with_0_and_leaves_no_worker():
 
 def test_the_banner_says_what_and_where_and_how_to_go_on():
     settings = Settings(worker=WorkerConfig("some/model"))
-    text = banner(settings, MODEL, "http://127.0.0.1:8765")
-    for words in ("http://127.0.0.1:8765", "a-model", "cpu, float32", "realtime ask question.wav"):
+    text = banner(settings, MODEL, "http://127.0.0.1:8765", "none: only this machine may come in")
+    for words in (
+        "http://127.0.0.1:8765",
+        "ws://127.0.0.1:8765",
+        "a-model",
+        "cpu, float32",
+        "realtime ask question.wav",
+        "none: only this machine may come in",
+    ):
         assert words in text
     assert "demonstration" not in text
 
 
 def test_the_bundled_model_is_called_a_demonstration():
-    assert "demonstration" in banner(Settings(), MODEL, "http://127.0.0.1:8765")
+    assert "demonstration" in banner(Settings(), MODEL, "https://127.0.0.1:8765", "2 in keys.txt")
     assert Settings().worker.model == str(DEMO_MODEL)
 
 

@@ -127,7 +127,7 @@ def test_a_wrong_setting_in_a_file_is_named_with_what_is_allowed(toml, text, wor
             "1",
             ["REALTIME_SERVER_PROT", "did you mean REALTIME_SERVER_PORT"],
         ),
-        ("REALTIME_XYZZY", "1", ["no setting REALTIME_XYZZY", "REALTIME_SECTION_KEY"]),
+        ("REALTIME_QQQ_QQQ_QQQ", "1", ["no setting REALTIME_QQQ_QQQ_QQQ", "REALTIME_SECTION_KEY"]),
         ("REALTIME_SERVER_PORT", "many", ["server.port = 'many' (REALTIME_SERVER_PORT)"]),
         ("REALTIME_SERVER_PORT", "-1", ["port must be 0 to 65535, not -1 (REALTIME_SERVER_PORT)"]),
         ("REALTIME_SERVER_LOG_JSON", "perhaps", ["true or false"]),
@@ -177,3 +177,49 @@ def test_no_number_that_means_nothing_gets_in(kind):
 def test_settings_cannot_be_changed():
     with pytest.raises(AttributeError):
         config.load().server.port = 5
+
+
+# ---- keys and limits ----------------------------------------------------------------------------
+
+
+def test_lists_are_written_as_lists_or_as_words(toml):
+    file = toml(
+        '[auth]\nkeys = ["one", "two"]\norigins = "https://a.example, https://b.example:1"\n'
+    )
+    auth = config.load(file=file).auth
+    assert auth.keys == ("one", "two")
+    assert auth.origins == ("https://a.example", "https://b.example:1")
+    assert config.load(environment={"REALTIME_AUTH_KEYS": "one two"}).auth.keys == ("one", "two")
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["keys = 5", 'keys = ["hush-hush", 5]', 'secret = "hush-hush"', 'secret = ["hush-hush"]'],
+)
+def test_no_secret_is_told_when_it_is_wrong(toml, text):
+    with pytest.raises(ConfigError) as error:
+        config.load(file=toml(f"[auth]\n{text}\n"))
+    assert "hush-hush" not in str(error.value)
+
+
+@pytest.mark.parametrize("origin", ["app.example", "https://app.example/", "https://App.example"])
+def test_an_origin_that_no_browser_sends(origin):
+    with pytest.raises(ConfigError, match=r"origins must be like https://example\.org"):
+        config.load(environment={"REALTIME_AUTH_ORIGINS": origin})
+
+
+def test_secrets_are_in_no_repr():
+    auth = config.AuthConfig(keys=("hush-hush",), secret="hush-hush" * 4)
+    assert "hush-hush" not in repr(auth)
+
+
+def test_limits_that_mean_nothing():
+    with pytest.raises(ConfigError, match="sessions must be 0 to"):
+        config.load(environment={"REALTIME_LIMITS_SESSIONS": "-1"})
+    with pytest.raises(ConfigError, match="max_asides must be 0 or more"):
+        config.load(environment={"REALTIME_SESSION_MAX_ASIDES": "-1"})
+
+
+def test_the_key_of_ask_is_no_setting(monkeypatch):
+    monkeypatch.setenv("REALTIME_KEY", "sk-something")
+    assert "REALTIME_KEY" not in config.environment()

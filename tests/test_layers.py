@@ -23,7 +23,7 @@ LAYERS = [
     ["realtime.session", "realtime.protocols", "realtime.engine", "realtime.metrics"],
     ["realtime.config"],
     ["realtime.gateway"],
-    ["realtime.ask", "realtime.batch", "realtime.serve"],
+    ["realtime.ask", "realtime.batch", "realtime.key", "realtime.serve"],
     ["realtime.cli"],
     ["realtime.__main__"],
 ]
@@ -31,11 +31,15 @@ TENSORS = {
     "cache",
     "embeddings",
     "features",
+    "flash",
+    "graphs",
     "memory",
     "model",
     "prompt",
+    "quantise",
     "runner",
     "sampling",
+    "transfer",
 }
 LOOPS = ("realtime.gateway", "realtime.cli", "realtime.serve", "realtime.ask", "client")
 LOOP_MODULES = {

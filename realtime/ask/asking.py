@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import signal
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from rich.console import Console
 
@@ -29,6 +29,8 @@ class Order:
     patience: float
     """Seconds without a word from the server while one is due."""
     as_json: bool
+    key: str | None = field(default=None, repr=False)
+    """For a server that needs one."""
 
 
 async def run(order: Order, url: str | None, model: str | None, console: Console) -> bool:
@@ -42,7 +44,9 @@ async def run(order: Order, url: str | None, model: str | None, console: Console
 
             url = await stack.enter_async_context(own_server(model, console))
         detection: TurnDetection = "manual" if order.manual else "vad"
-        voice = await stack.enter_async_context(connect(url, turn_detection=detection))
+        voice = await stack.enter_async_context(
+            connect(url, turn_detection=detection, key=order.key)
+        )
         report = stack.enter_context(contextlib.closing(Report(console, as_json=order.as_json)))
         microphone = Microphone(speed=order.speed)
         dialogue = Dialogue(

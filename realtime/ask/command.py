@@ -13,6 +13,7 @@ import typer
 
 from realtime.errors import AudioError, ConfigError, ModelError, RealtimeError
 
+KEY_VARIABLE = "REALTIME_KEY"
 ANSWERED, FAILED, UNUSABLE, INTERRUPTED, TERMINATED = 0, 1, 2, 130, 143
 
 
@@ -45,6 +46,15 @@ def ask(
             metavar="WS",
             help="The server to ask, such as ws://127.0.0.1:8765. "
             "Without it, one is started here for these questions alone.",
+        ),
+    ] = None,
+    key: Annotated[
+        str | None,
+        typer.Option(
+            metavar="KEY",
+            envvar=KEY_VARIABLE,
+            help="An API key, where the server needs one; others on this machine see options, "
+            "so better in the environment.",
         ),
     ] = None,
     model: Annotated[
@@ -104,7 +114,7 @@ def ask(
     try:
         check(url=url, model=model, speed=speed, patience=timeout, instruction=instruction)
         questions = tuple(gather(audio or [], text or [], console))
-        order = Order(questions, instruction, bool(text), speed, timeout, as_json)
+        order = Order(questions, instruction, bool(text), speed, timeout, as_json, key)
         answered = asyncio.run(run(order, url, model, console))
     except KeyboardInterrupt:
         fail("interrupted", INTERRUPTED)

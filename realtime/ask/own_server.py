@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
@@ -26,6 +27,8 @@ async def own_server(model: str | None, console: Console) -> AsyncIterator[str]:
     """Start a server with the settings of the environment; give its address, stop it at the end."""
     options: dict[config.Key, object] = {("worker", "model"): model}
     settings = config.load(environment=config.environment(), options=options)
+    # It is on the loopback, for us alone; keys in the environment are for the server that stays.
+    settings = replace(settings, auth=config.AuthConfig())
     log.configure(level="critical")  # what goes wrong comes back as an error and is said once
     async with WorkerEngine(settings.worker) as engine:
         await ready(engine, console)

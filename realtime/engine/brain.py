@@ -2,32 +2,63 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from realtime.engine import memory
+from realtime.engine import flash, memory
 from realtime.engine.answering import Brain
-from realtime.engine.api import ModelInfo
+from realtime.engine.api import Memory, ModelInfo
+from realtime.engine.cache import FP8
 from realtime.engine.detokenise import Spelling
+from realtime.engine.graphs import Bucket, buckets_of, capture
 from realtime.engine.model import Loaded
 from realtime.engine.prompt import Prompts
 from realtime.engine.runner import Runner, explained
+from realtime.engine.transfer import claim
 from realtime.errors import EngineError, ModelError
+
+KV_DTYPES = {"auto": None, "fp8": FP8}
+CAPTURED_FROM = 0.98
+"""How far loading has come when decode steps are recorded."""
+
+Progress = Callable[[str, float], None]
 
 
 def build(
-    loaded: Loaded, *, slots: int, chunk: int, kv_bytes: int | None = None
+    loaded: Loaded,
+    *,
+    slots: int,
+    chunk: int,
+    kv_bytes: int | None = None,
+    attention: str = "sdpa",
+    kv_dtype: str = "auto",
+    graphs: bool = True,
+    progress: Progress = lambda stage, fraction: None,
 ) -> tuple[Brain, ModelInfo]:
     """Plan the memory and take it; raise ModelError when there is not enough."""
     device = loaded.model.device
-    gather = device.type != "cpu"
-    planned = memory.plan(
-        loaded,
-        slots=slots,
-        chunk=chunk,
-        kv_bytes=kv_bytes,
-        gather=gather,
-        free=memory.free_bytes(device),
-    )
+    claim(device)
+    kernel = attending_kernel(loaded, attention, kv_dtype)
+    context = loaded.info.context
+    buckets: Sequence[Bucket] = ()
+    if graphs and device.type == "cuda":
+        buckets = buckets_of(slots, context, flash=kernel is not None)
+
+    def plan(buckets: Sequence[Bucket]) -> Memory:
+        return memory.plan(
+            loaded,
+            slots=slots,
+            chunk=chunk,
+            kv_bytes=kv_bytes,
+            gather=device.type != "cpu" and kernel is None,
+            free=memory.free_bytes(device),
+            kv_dtype=KV_DTYPES[kv_dtype],
+            buckets=buckets,
+            flash=kernel is not None,
+        )
+
+    planned, buckets = planned_with(plan, buckets)
     info = replace(loaded.info, context=min(loaded.info.context, planned.cells), memory=planned)
     prompts = Prompts(loaded.processor, info.context)
     try:
@@ -36,10 +67,44 @@ def build(
                 loaded,
                 cells=planned.cells,
                 embedding_bytes=planned.embeddings,
-                gather=gather,
+                kernel=kernel,
+                kv_dtype=KV_DTYPES[kv_dtype],
+                buckets=buckets,
             )
         runner.warm_up()
+        if runner.fixed is not None:
+            stage = "capturing decode graphs"
+            left = 1 - CAPTURED_FROM
+            capture(runner.fixed, lambda part: progress(stage, CAPTURED_FROM + left * part))
+            runner.warm_up()
     except EngineError as error:
         raise ModelError(f"{info.name} is loaded but cannot answer: {error}") from error
     spelling = Spelling(loaded.processor.tokenizer.backend_tokenizer)
     return Brain(prompts, runner, spelling, loaded.ends, info.context, planned.cells), info
+
+
+def planned_with(
+    plan: Callable[[Sequence[Bucket]], Memory], buckets: Sequence[Bucket]
+) -> tuple[Memory, Sequence[Bucket]]:
+    """Plan with graphs where there is room for them, else without."""
+    try:
+        return plan(buckets), buckets
+    except ModelError:
+        if not buckets:
+            raise
+    planned = plan(())
+    print("there is no memory for CUDA graphs: decode steps run without", file=sys.stderr)
+    return planned, ()
+
+
+def attending_kernel(loaded: Loaded, attention: str, kv_dtype: str) -> flash.Kernel | None:
+    """Give the kernel of flash attention where that is wanted; raise ModelError if it cannot be."""
+    if kv_dtype not in KV_DTYPES:
+        raise ModelError(f"the kv-dtype must be {' or '.join(KV_DTYPES)}, not {kv_dtype!r}")
+    if attention != flash.NAME:
+        return None
+    if kv_dtype == "fp8":
+        raise ModelError(f"{flash.NAME} cannot read keys and values in fp8: use sdpa with them")
+    model = loaded.model
+    flash.refuse(model.device, model.dtype)
+    return flash.checked(flash.find(), model.config.text_config, model.dtype, model.device)

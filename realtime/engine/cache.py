@@ -4,13 +4,16 @@ Answers are computed together as one row of positions, one segment each, without
 layers but attention treat positions alone. `KeyValues` is a Cache that writes new keys and values
 into their cells; `attend` lets each segment see its own extent, as it lies. The language model of
 transformers runs unmodified: it finds `attend` under the name `ATTENTION`.
+
+Keys and values may be kept in fp8, half of bfloat16's bytes: e4m3 numbers with 4 significant bits,
+converted when they are read. The bytes are held as uint8, which torch copies by index everywhere.
 """
 
 from __future__ import annotations
 
 import contextlib
 import itertools
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,9 +23,13 @@ from torch import Tensor
 from transformers import AttentionInterface
 from transformers.cache_utils import Cache, CacheLayerMixin
 
+from realtime.engine import flash
 from realtime.engine.arena import Move
+from realtime.engine.transfer import send
 
 ATTENTION = "realtime-arena"
+FP8 = torch.float8_e4m3fn
+FP8_MOST = torch.finfo(FP8).max
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,13 +68,26 @@ class Row:
     """[1, positions]: each within its own conversation."""
     segments: tuple[Segment, ...]
     gathered: Gathered | None
+    packed: flash.Packed | None = None
+    """For flash attention, all segments; there are then none beside."""
 
 
 def row_of(
-    spans: Iterable[tuple[int, int, int]], device: torch.device, *, gather: bool = False
+    spans: Sequence[tuple[int, int, int]],
+    device: torch.device,
+    *,
+    gather: bool = False,
+    kernel: flash.Kernel | None = None,
 ) -> Row:
-    """Lay out spans (base, start, stop) as a row; `gather` makes a batch of leading singles."""
-    spans = list(spans)
+    """Lay out spans (base, start, stop) as a row; `gather` makes a batch of leading singles.
+
+    With a kernel of flash attention, spans are in the order of their cells.
+    """
+    positions = [i for _, start, stop in spans for i in range(start, stop)]
+    cells = [base + i for base, start, stop in spans for i in range(start, stop)]
+    both = send([cells, positions], device)
+    if kernel is not None:
+        return Row(both[0], both[1:], (), None, flash.pack(spans, device, kernel))
     single = itertools.takewhile(lambda span: span[2] - span[1] == 1, spans)
     batch = list(single) if gather else []
     gathered = _gathered(batch, device) if len(batch) > 1 else None
@@ -82,9 +102,6 @@ def row_of(
             ).unsqueeze(1)
         segments.append(Segment(at, end, base, stop, mask, start == 0 and stop > 1))
         at = end
-    positions = [i for _, start, stop in spans for i in range(start, stop)]
-    cells = [base + i for base, start, stop in spans for i in range(start, stop)]
-    both = torch.tensor([cells, positions], device=device)
     alone = tuple(segments[len(batch) :] if gathered else segments)
     return Row(both[0], both[1:], alone, gathered)
 
@@ -96,7 +113,7 @@ def _gathered(spans: list[tuple[int, int, int]], device: torch.device) -> Gather
     # Never beyond the last: cells that nobody wrote may hold anything, and 0 x NaN is NaN.
     cells = bases + torch.minimum(places, lengths - 1)
     mask = places < lengths
-    return Gathered(cells.to(device), mask[:, None, None].to(device))
+    return Gathered(send(cells, device), send(mask[:, None, None], device))
 
 
 class ArenaLayer(CacheLayerMixin):
@@ -107,9 +124,17 @@ class ArenaLayer(CacheLayerMixin):
     keys: Tensor
     values: Tensor
 
-    def __init__(self, owner: KeyValues, shape: tuple[int, int, int], **kind: Any) -> None:
+    def __init__(
+        self,
+        owner: KeyValues,
+        shape: tuple[int, int, int],
+        *,
+        dtype: torch.dtype,
+        device: torch.device,
+    ) -> None:
         super().__init__()
         self.owner = owner
+        kind: Any = {"dtype": torch.uint8 if dtype == FP8 else dtype, "device": device}
         # Not filled: memory that was never written is not taken from the system, and never read.
         self.keys = torch.empty(shape, **kind)
         self.values = torch.empty(shape, **kind)
@@ -123,8 +148,8 @@ class ArenaLayer(CacheLayerMixin):
     ) -> tuple[Tensor, Tensor]:
         """Write keys and values of a row, [1, heads, positions, size]; give the whole arena's."""
         cells = self.owner.cells
-        self.keys.index_copy_(1, cells, key_states[0])
-        self.values.index_copy_(1, cells, value_states[0])
+        self.keys.index_copy_(1, cells, narrowed(key_states[0], self.keys.dtype))
+        self.values.index_copy_(1, cells, narrowed(value_states[0], self.values.dtype))
         return self.keys, self.values
 
     def move(self, move: Move) -> None:
@@ -186,6 +211,18 @@ def cell_bytes(config: Any, dtype: torch.dtype) -> int:
     return numbers * dtype.itemsize
 
 
+def narrowed(states: Tensor, kept: torch.dtype) -> Tensor:
+    """Make keys or values what is kept of them; beyond the largest fp8 number is that number."""
+    if kept != torch.uint8:
+        return states
+    return states.clamp(-FP8_MOST, FP8_MOST).to(FP8).view(torch.uint8)
+
+
+def widened(held: Tensor, dtype: torch.dtype) -> Tensor:
+    """Make what is kept numbers that attention computes with."""
+    return held.view(FP8).to(dtype) if held.dtype == torch.uint8 else held
+
+
 def attend(
     module: Any,
     query: Tensor,
@@ -202,20 +239,25 @@ def attend(
 
     Gives [1, positions, heads, size].
     """
+    if row.packed is not None:
+        return flash.attend(query, key, value, row.packed, scaling), None
     parts = []
+    kind = query.dtype
     compute = eager_attention if eager else sdpa
     if row.gathered is not None:
         count = len(row.gathered.cells)
         batch = query[0, :, :count].transpose(0, 1)[:, :, None]  # [count, heads, 1, size]
-        keys = key[:, row.gathered.cells].transpose(0, 1)  # [count, kv heads, longest, size]
-        values = value[:, row.gathered.cells].transpose(0, 1)
+        keys = widened(key[:, row.gathered.cells], kind).transpose(
+            0, 1
+        )  # [count, kv heads, longest, size]
+        values = widened(value[:, row.gathered.cells], kind).transpose(0, 1)
         made = compute(batch, keys, values, row.gathered.mask, causal=False, scale=scaling)
         parts.append(made[:, :, 0][None])
     for segment in row.segments:
         made = compute(
             query[:, :, segment.start : segment.stop],
-            key[None, :, segment.base : segment.base + segment.length],
-            value[None, :, segment.base : segment.base + segment.length],
+            widened(key[None, :, segment.base : segment.base + segment.length], kind),
+            widened(value[None, :, segment.base : segment.base + segment.length], kind),
             segment.mask,
             causal=segment.causal,
             scale=scaling,

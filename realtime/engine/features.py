@@ -16,6 +16,8 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
+from realtime.engine.transfer import send
+
 if TYPE_CHECKING:
     from transformers import Qwen2AudioEncoder, WhisperFeatureExtractor
 
@@ -65,7 +67,7 @@ class LogMel:
         audio = torch.from_numpy(pcm.astype(np.float32) / 32768.0)[: self.max_samples]
         frames = mel_frames(len(audio), self.hop)
         kept = min(frames + TAIL, self.max_samples // self.hop)
-        audio = F.pad(audio.to(self.device), (0, kept * self.hop - len(audio)))
+        audio = F.pad(send(audio, self.device), (0, kept * self.hop - len(audio)))
         spectrum = torch.stft(
             audio, self.n_fft, self.hop, window=self.window, return_complex=True
         )  # [bins of the FFT, kept + 1]

@@ -16,6 +16,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import structlog
 
@@ -42,7 +43,13 @@ class WorkerConfig:
     dtype: str = "auto"
     """auto, float32, bfloat16 or float16."""
     attention: str = "sdpa"
-    """sdpa (torch's fused kernels) or eager."""
+    """sdpa (torch's fused kernels), eager, or flash_attention_2 (CUDA with flash-attn)."""
+    weights: Literal["auto", "int8", "fp8"] = "auto"
+    """Of the language model's linear layers; int8 and fp8 need the package torchao."""
+    kv_dtype: Literal["auto", "fp8"] = "auto"
+    """Of keys and values; auto is the model's own, fp8 keeps twice as much as bfloat16."""
+    graphs: bool = True
+    """Record decode steps as CUDA graphs when the model loads; on a CPU there are none."""
     threads: int | None = None
     """CPU threads of the model; None leaves it to torch."""
     slots: int = 8
@@ -199,6 +206,9 @@ def command(config: WorkerConfig) -> list[str]:
         "attention": config.attention,
         "chunk": config.chunk,
         "kv-bytes": config.kv_bytes,
+        "weights": config.weights,
+        "kv-dtype": config.kv_dtype,
+        "graphs": str(config.graphs).lower(),
     }
     arguments = [f"--{name}={value}" for name, value in options.items() if value is not None]
     # -P: a folder named like a library in the working directory must not be imported.

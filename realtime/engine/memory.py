@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +11,11 @@ import torch
 
 from realtime.engine.api import Memory
 from realtime.engine.arena import BLOCK
-from realtime.engine.cache import cell_bytes
+from realtime.engine.cache import FP8, cell_bytes, head_size
 from realtime.engine.embeddings import FRAMES
+from realtime.engine.graphs import BATCHES, GRAPH_BYTES, Bucket, gathered_cells
 from realtime.engine.model import Loaded
+from realtime.engine.quantise import weight_bytes
 from realtime.errors import ModelError
 
 SHARE = {"cuda": 0.92, "cpu": 0.5}
@@ -27,13 +30,25 @@ CGROUP = Path("/sys/fs/cgroup")
 
 
 def plan(
-    loaded: Loaded, *, slots: int, chunk: int, kv_bytes: int | None, gather: bool, free: int
+    loaded: Loaded,
+    *,
+    slots: int,
+    chunk: int,
+    kv_bytes: int | None,
+    gather: bool,
+    free: int,
+    kv_dtype: torch.dtype | None = None,
+    buckets: Sequence[Bucket] = (),
+    flash: bool = False,
 ) -> Memory:
     """Share out the free bytes; raise ModelError when they are not enough to answer anyone."""
     model: Any = loaded.model
     kind, config = model.device.type, model.config.text_config
-    one = cell_bytes(config, model.dtype)
-    workspace = workspace_bytes(model, slots=slots, chunk=chunk, gather=gather)
+    kv_dtype = kv_dtype or model.dtype
+    one = cell_bytes(config, kv_dtype)
+    narrow = kv_dtype == FP8
+    workspace = workspace_bytes(model, slots=slots, chunk=chunk, gather=gather, narrow=narrow)
+    workspace += graph_bytes(model, buckets, one, flash=flash, narrow=narrow)
     usable = int(free * SHARE[kind]) - workspace
     embeddings = max(0, min(EMBEDDINGS, usable // 8))
     kv = usable - embeddings
@@ -47,12 +62,16 @@ def plan(
             f"out of memory: of {free:,} bytes that are free, {max(kv, 0):,} are left for keys and "
             f"values, where {8 * BLOCK * one:,} are the least"
         )
-    weights = sum(p.nbytes for p in model.parameters())
-    return Memory(free, weights, workspace, embeddings, cells * one, cells)
+    return Memory(free, weight_bytes(model), workspace, embeddings, cells * one, cells)
 
 
-def workspace_bytes(model: Any, *, slots: int, chunk: int, gather: bool) -> int:
-    """Bound what one step takes beside weights and caches, from the shapes of its tensors."""
+def workspace_bytes(
+    model: Any, *, slots: int, chunk: int, gather: bool, narrow: bool = False
+) -> int:
+    """Bound what one step takes beside weights and caches, from the shapes of its tensors.
+
+    `narrow`: keys and values are kept in fp8, and are copied to be read.
+    """
     text, audio = model.config.text_config, model.config.audio_config
     size = model.dtype.itemsize
     row = chunk + slots
@@ -62,12 +81,46 @@ def workspace_bytes(model: Any, *, slots: int, chunk: int, gather: bool) -> int:
     masks = chunk * text.max_position_embeddings * 4 * (1 + text.num_attention_heads)
     # Scores, and what the sampler makes of them in float32 with tokens in int64.
     logits = slots * text.vocab_size * (size + 5 * 4 + 3 * 8)
-    width = text.hidden_size // text.num_attention_heads * text.num_key_value_heads
-    gathered = 2 * slots * text.max_position_embeddings * width * size if gather else 0
+    layer += unpacked_bytes(model)
+    cells = text.max_position_embeddings * (slots if gather else 1)
+    gathered = gathered_bytes(model, cells, narrow=narrow) if gather or narrow else 0
     positions = FRAMES // 2
     encoder = positions * (10 * audio.d_model + 2 * audio.encoder_ffn_dim) * size
     encoder += 2 * FRAMES * audio.d_model * size
     return int(max(layer + masks + gathered, encoder, logits) * 1.25) + (64 << 20)
+
+
+def unpacked_bytes(model: Any) -> int:
+    """Bound what torchao takes to turn one layer's 8-bit weights back into numbers."""
+    plain: int = sum(p.numel() * p.dtype.itemsize for p in model.parameters())
+    if weight_bytes(model) == plain:
+        return 0
+    text = model.config.text_config
+    return int(2 * text.hidden_size * text.intermediate_size * model.dtype.itemsize)
+
+
+def gathered_bytes(model: Any, cells: int, *, narrow: bool) -> int:
+    """Count what copies of the keys and values of so many cells take in one layer."""
+    text = model.config.text_config
+    numbers = 2 * cells * head_size(text) * text.num_key_value_heads
+    return int(numbers * (model.dtype.itemsize + (1 if narrow else 0)))
+
+
+def graph_bytes(
+    model: Any, buckets: Sequence[Bucket], cell: int, *, flash: bool, narrow: bool
+) -> int:
+    """Bound what recorded decode steps hold for good; they share one pool. `cell`: its bytes."""
+    if not buckets:
+        return 0
+    text, size = model.config.text_config, model.dtype.itemsize
+    most = max(bucket.batch for bucket in buckets)
+    # Nothing of flash attention's is copied.
+    cells = 0 if flash else gathered_cells(buckets)
+    step = most * (6 * text.hidden_size + 3 * text.intermediate_size) * size
+    step += unpacked_bytes(model)
+    scores = 2 * most * text.vocab_size * size
+    pool = gathered_bytes(model, cells, narrow=narrow) + step + scores
+    return int(pool * 1.25) + GRAPH_BYTES * len(buckets) + BATCHES[-1] * cell
 
 
 def free_bytes(device: torch.device) -> int:

@@ -13,6 +13,7 @@ import torch
 from transformers import AutoProcessor, PreTrainedConfig, Qwen2AudioForConditionalGeneration
 from transformers.utils import logging as transformers_logging
 
+from realtime.engine import flash
 from realtime.engine.api import ModelInfo
 from realtime.engine.checkpoint import Source, locate, refuse_other
 from realtime.engine.sampling import Choice
@@ -20,7 +21,7 @@ from realtime.errors import ModelError
 
 SAMPLE_RATE = 16_000
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
-ATTENTION = ("sdpa", "eager")
+ATTENTION = ("sdpa", "eager", flash.NAME)
 HARMLESS = re.compile(r"rotary_emb\.inv_freq$")
 """Weights in old checkpoints that are computed, not loaded."""
 NAMED = 5
@@ -66,7 +67,10 @@ def load(
     place = choose_device(device)
     kind = choose_dtype(dtype, place)
     if attention not in ATTENTION:
-        raise ModelError(f"the attention must be {' or '.join(ATTENTION)}, not {attention!r}")
+        raise ModelError(f"the attention must be {', '.join(ATTENTION)}, not {attention!r}")
+    if attention == flash.NAME:
+        flash.refuse(place, kind)
+        attention = "sdpa"  # of the audio tower; the language model attends through `cache.attend`
     progress("processor", 0.02)
     processor = _explained(
         name, lambda: AutoProcessor.from_pretrained(source.path, **source.options)

@@ -19,13 +19,16 @@ from torch import Tensor
 from realtime.engine.answering import Said
 from realtime.engine.api import Clip, Sampling
 from realtime.engine.arena import Move
-from realtime.engine.cache import KeyValues, attending, row_of
+from realtime.engine.cache import KeyValues, Row, attending, row_of
 from realtime.engine.embeddings import Embeddings
 from realtime.engine.features import audio_tokens
+from realtime.engine.flash import Kernel
+from realtime.engine.graphs import BATCHES, Bucket, FixedDecode
 from realtime.engine.model import Loaded
 from realtime.engine.prompt import Placed, Prompt
 from realtime.engine.sampling import Choice, Draw, choose, decide, measure
 from realtime.engine.scheduler import Part
+from realtime.engine.transfer import send
 from realtime.errors import EngineError, ModelError
 
 EMBEDDING_BYTES = 1 << 30
@@ -84,8 +87,15 @@ class Runner:
         cells: int,
         embedding_bytes: int = EMBEDDING_BYTES,
         gather: bool | None = None,
+        kernel: Kernel | None = None,
+        kv_dtype: torch.dtype | None = None,
+        buckets: Sequence[Bucket] = (),
     ) -> None:
-        """Take the memory. `gather`: attend as a batch, which pays off on a GPU (None)."""
+        """Take the memory.
+
+        `gather`: attend as a batch, which pays off on a GPU (None). `kernel`: attend with flash
+        attention. `buckets`: shapes that decode steps are to be computed in, once those are armed.
+        """
         self.model = loaded.model
         self.core = loaded.model.model
         self.config: Any = self.core.language_model.config
@@ -96,7 +106,20 @@ class Runner:
         self.gather = self.device.type != "cpu" if gather is None else gather
         self.default = loaded.choice
         self.embeddings = Embeddings(loaded, budget=embedding_bytes)
-        self.kv = KeyValues(self.config, cells, dtype=self.model.dtype, device=self.device)
+        self.kernel = kernel
+        scratch = BATCHES[-1] if buckets else 0
+        kv_dtype = kv_dtype or self.model.dtype
+        self.kv = KeyValues(self.config, cells + scratch, dtype=kv_dtype, device=self.device)
+        self.fixed: FixedDecode | None = None
+        if buckets:
+            self.fixed = FixedDecode(
+                self._compute,
+                self.core.language_model.embed_tokens,
+                self.model.lm_head,
+                buckets=buckets,
+                scratch=cells,
+                kernel=kernel,
+            )
         self.answers: dict[int, Answer] = {}
 
     @explained()
@@ -110,7 +133,7 @@ class Runner:
         if choice.repetition_penalty != 1.0:
             rows = self.model.lm_head.out_features
             seen = torch.zeros(rows, dtype=torch.bool, device=self.device)
-            seen[torch.tensor(tokens, device=self.device)] = True
+            seen[send(tokens, self.device)] = True
         self.answers[serial] = Answer(
             tokens, prompt.clips, len(prompt.ids), choice, seen, sampling.logprobs
         )
@@ -127,12 +150,16 @@ class Runner:
 
         An error raised concerns all parts, and then none has a new token: each may run again.
         """
-        hidden = self._forward(parts)  # [positions, hidden]
-        ends = torch.tensor([part.stop - part.start for part in parts]).cumsum(0) - 1
+        if self.kernel is not None:
+            parts = sorted(parts, key=lambda part: part.base)
         last = [i for i, part in enumerate(parts) if part.last]
-        if not last:
-            return {}
-        logits = self.model.lm_head(hidden[ends[last].to(self.device)])  # [answers, vocabulary]
+        logits = self._decode(parts)  # [answers, vocabulary]
+        if logits is None:
+            hidden = self._forward(parts)  # [positions, hidden]
+            if not last:
+                return {}
+            ends = torch.tensor([part.stop - part.start for part in parts]).cumsum(0) - 1
+            logits = self.model.lm_head(hidden[send(ends[last], self.device)])
         serials = [parts[i].serial for i in last]
         answers = [self.answers[serial] for serial in serials]
         chosen = choose(logits, [answer.draw() for answer in answers])
@@ -163,11 +190,23 @@ class Runner:
         """Forget an answer; unknown ones are ignored."""
         self.answers.pop(serial, None)
 
+    def _decode(self, parts: Sequence[Part]) -> Tensor | None:
+        """Compute answers that all talk as a step of fixed shape; None where that does not fit."""
+        if self.fixed is None or not all(p.last and p.stop - p.start == 1 for p in parts):
+            return None
+        if any(self._heard(parts)):
+            return None
+        rows = [(self.answers[p.serial].tokens[p.start], p.start, p.base) for p in parts]
+        return self.fixed.run(rows)
+
     def _forward(self, parts: Sequence[Part]) -> Tensor:
         """Compute positions; give the hidden states, [positions, hidden]."""
         spans = [(part.base, part.start, part.stop) for part in parts]
-        row = row_of(spans, self.device, gather=self.gather)
-        embeds = self._embed(parts)
+        row = row_of(spans, self.device, gather=self.gather, kernel=self.kernel)
+        return self._compute(self._embed(parts), row)
+
+    def _compute(self, embeds: Tensor, row: Row) -> Tensor:
+        """Run the language model on a row of embeddings, [positions, hidden]."""
         self.kv.cells = row.cells
         with attending(self.config):
             output = self.core.language_model(
@@ -185,7 +224,7 @@ class Runner:
     def _embed(self, parts: Sequence[Part]) -> Tensor:
         """Give the embeddings of positions, [positions, hidden], audio in its places."""
         tokens = [t for p in parts for t in self.answers[p.serial].tokens[p.start : p.stop]]
-        ids = torch.tensor(tokens, device=self.device)
+        ids = send(tokens, self.device)
         embeds: Tensor = self.core.language_model.embed_tokens(ids)
         heard = list(self._heard(parts))
         audio = self.embeddings.of(clip for _, _, _, clip in heard)

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from realtime.engine.api import Logprob, Sampling
+from realtime.engine.transfer import fetch, send
 
 MASK = (1 << 64) - 1
 
@@ -56,9 +57,9 @@ def choose(logits: Tensor, draws: Sequence[Draw]) -> list[int | None]:
     tokens = scores.argmax(-1)
     drawn = [row for row, draw in enumerate(draws) if draw.choice.temperature > 0.0]
     if drawn:
-        rows = torch.tensor(drawn, device=scores.device)
+        rows = send(drawn, scores.device)
         tokens[rows] = sample(scores[rows], [draws[row] for row in drawn])
-    found = torch.stack((tokens, finite.long())).tolist()
+    found = fetch(torch.stack((tokens, finite.long()))).tolist()
     return [token if good else None for token, good in zip(*found, strict=True)]
 
 
@@ -78,7 +79,7 @@ def sample(scores: Tensor, draws: Sequence[Draw]) -> Tensor:
     scores = scores / column([choice.temperature for choice in choices], scores)
     scores, tokens = survivors(scores, choices)
     numbers = [uniform(draw.choice.seed, draw.position) for draw in draws]
-    index = pick_index(scores, torch.tensor(numbers, device=scores.device, dtype=torch.float64))
+    index = pick_index(scores, send(numbers, scores.device, torch.float64))
     return tokens.gather(1, index[:, None])[:, 0]
 
 
@@ -86,7 +87,7 @@ def survivors(scores: Tensor, choices: Sequence[Choice]) -> tuple[Tensor, Tensor
     """Give scores and tokens [B, K], the likeliest first; -inf where top-k or top-p removed it."""
     size = scores.shape[1]
     counts = [choice.top_k if 0 < choice.top_k < size else size for choice in choices]
-    places = torch.tensor(counts, device=scores.device)[:, None] - 1
+    places = send(counts, scores.device)[:, None] - 1
     width = min(size, 2 * max(counts))
     found, tokens = ranked(scores, width)
     # Ties with the k-th score stay, as in TopKLogitsWarper; there may be many.
@@ -121,13 +122,16 @@ def measure(
     measured: list[Logprob | None] = [None] * len(tops)
     if not rows:
         return measured
-    scores = logits[torch.tensor(rows, device=logits.device)].float().log_softmax(-1)
-    best, ids = (part.tolist() for part in scores.topk(max(tops[row] or 0 for row in rows)))
+    scores = logits[send(rows, logits.device)].float().log_softmax(-1)
+    chosen = send([[tokens[row]] for row in rows], logits.device)
+    said = fetch(scores.gather(1, chosen)[:, 0]).tolist()
+    likeliest = scores.topk(max(tops[row] or 0 for row in rows))
+    best, ids = (fetch(part).tolist() for part in likeliest)
     for i, row in enumerate(rows):
         token = tokens[row]
         assert token is not None
         top = tuple(zip(ids[i], best[i], strict=True))[: tops[row]]
-        measured[row] = Logprob(token, float(scores[i, token]), top)
+        measured[row] = Logprob(token, said[i], top)
     return measured
 
 
@@ -141,7 +145,7 @@ def pick_index(scores: Tensor, numbers: Tensor) -> Tensor:
 
 def column(values: Sequence[float], like: Tensor) -> Tensor:
     """Give one value per row, [B, 1]."""
-    return torch.tensor(values, dtype=like.dtype, device=like.device)[:, None]
+    return send(values, like.device, like.dtype)[:, None]
 
 
 def uniform(seed: int, position: int) -> float:

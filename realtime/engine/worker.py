@@ -115,8 +115,9 @@ def awake(options: argparse.Namespace, gateway: Gateway) -> tuple[Brain, ModelIn
     checkpoint.locate(options.model)
     progress("libraries", 0.0)
     # Importing torch takes seconds; a wrong name was told before, and the gateway is heard.
-    from realtime.engine import brain, model
+    from realtime.engine import brain, model, quantise
 
+    quantise.refuse(options.weights)
     loaded = model.load(
         options.model,
         device=options.device,
@@ -125,8 +126,19 @@ def awake(options: argparse.Namespace, gateway: Gateway) -> tuple[Brain, ModelIn
         threads=options.threads,
         progress=progress,
     )
+    # Before anything else is done to its linear layers: torchao knows plain ones only.
+    quantise.quantise(loaded.model, options.weights)
     progress("warm-up", 0.98)
-    return brain.build(loaded, slots=options.slots, chunk=options.chunk, kv_bytes=options.kv_bytes)
+    return brain.build(
+        loaded,
+        slots=options.slots,
+        chunk=options.chunk,
+        kv_bytes=options.kv_bytes,
+        attention=options.attention,
+        kv_dtype=options.kv_dtype,
+        graphs=options.graphs == "true",
+        progress=progress,
+    )
 
 
 def parse(arguments: list[str] | None) -> argparse.Namespace:
@@ -142,6 +154,9 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--queue", type=int, default=64)
     parser.add_argument("--chunk", type=int, default=256)
     parser.add_argument("--kv-bytes", type=int)
+    parser.add_argument("--weights", default="auto")
+    parser.add_argument("--kv-dtype", default="auto")
+    parser.add_argument("--graphs", choices=["true", "false"], default="true")
     return parser.parse_args(arguments)
 
 

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from http import HTTPStatus
 
@@ -14,22 +14,26 @@ import structlog
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response
-from starlette.routing import Route, WebSocketRoute
+from starlette.routing import BaseRoute, Route, WebSocketRoute
+from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocket
 
 from realtime.audio.endpoint import Endpointer
 from realtime.audio.vad import SpeechDetector, Vad
-from realtime.config import Settings
+from realtime.config import ConnectionConfig, Settings
 from realtime.conversation import Conversation
 from realtime.engine.api import Engine, Loading, ModelInfo
-from realtime.errors import Busy
+from realtime.errors import Busy, Refused
 from realtime.events import Notice, Ready, Trouble
 from realtime.gateway.admission import Admission, Seat
+from realtime.gateway.auth import Gate, Grant, answer_to
 from realtime.gateway.connection import Connection, Transport
+from realtime.gateway.origins import CrossOrigin
+from realtime.gateway.realtime import RealtimeRoutes
+from realtime.gateway.refusals import REFUSALS, denial
 from realtime.gateway.websocket import SocketTransport
 from realtime.metrics import Metrics
-from realtime.protocols.openai.codec import OpenAiCodec
-from realtime.protocols.openai.session import Defaults
+from realtime.protocols import Codec
 from realtime.protocols.pcm import BadParameter, Parameters, PcmCodec
 from realtime.session import Session
 
@@ -62,52 +66,72 @@ class Gateway:
         self.vad_factory = vad_factory
         self.metrics = Metrics()
         self.admission = Admission(settings.admission, time.monotonic)
+        self.gate = Gate(settings.auth, settings.limits)
         self.connections: set[Connection] = set()
         self.departed = asyncio.Event()
 
     # ---- sockets --------------------------------------------------------------------------------
 
+    async def admit(
+        self,
+        socket: WebSocket,
+        serve: Callable[[Grant, ModelInfo], Awaitable[None]],
+        *,
+        check: Callable[[WebSocket], None] = lambda _: None,
+    ) -> None:
+        """Serve one peer that may come in; refuse another before the upgrade."""
+        resume = socket.query_params.get("conversation")
+        try:
+            grant = self.gate.authorise(socket.headers, socket.scope["subprotocols"])
+            check(socket)
+            model = self.enter(grant, resume)
+        except REFUSALS as error:
+            self.metrics.refused.labels(error.code).inc()
+            await socket.send_denial_response(denial(error))
+            return
+        try:
+            await socket.accept(subprotocol=answer_to(socket.scope["subprotocols"]))
+            await serve(grant, model)
+        finally:
+            self.leave(grant)
+
+    def enter(self, grant: Grant, resume: str | None = None) -> ModelInfo:
+        """Take a place, also among those of the key; raises Busy and LimitReached.
+
+        Each `enter` is undone by one `leave`.
+        """
+        grant.allowance.enter(replaces=self.admission.replaces(resume))
+        try:
+            return self.admission.enter(self.engine.status(), resume)
+        except Busy:
+            grant.allowance.leave()
+            raise
+
+    def leave(self, grant: Grant) -> None:
+        """Give the place back."""
+        self.admission.leave()
+        grant.allowance.leave()
+
+    def authorise(self, request: Request) -> Response | None:
+        """Give the refusal of a request; what is granted is in its `state.grant`."""
+        try:
+            request.state.grant = self.gate.authorise(request.headers)
+        except Refused as error:
+            self.metrics.refused.labels(error.code).inc()
+            return denial(error)
+        return None
+
     async def pcm(self, socket: WebSocket) -> None:
-        """Serve one peer of /v1/pcm, or refuse it before the upgrade."""
-        resume = socket.query_params.get("conversation")
-        try:
-            model = self.admission.enter(self.engine.status(), resume)
-        except Busy as error:
-            self.metrics.refused.inc()
-            await socket.send_denial_response(refused(error))
-            return
-        try:
-            await socket.accept()
-            await self.converse(SocketTransport(socket), socket, model)
-        finally:
-            self.admission.leave()
+        """Serve one peer of /v1/pcm."""
 
-    async def realtime(self, socket: WebSocket) -> None:
-        """Serve one peer of /v1/realtime."""
-        resume = socket.query_params.get("conversation")
-        try:
-            model = self.admission.enter(self.engine.status(), resume)
-        except Busy as error:
-            await socket.send_denial_response(refused(error))
-            return
-        try:
-            offered = socket.headers.get("sec-websocket-protocol")
-            await socket.accept(subprotocol="realtime" if offered else None)
-            seat, greeting = self.greet(resume, model)
-            codec = OpenAiCodec(expires_at=int(time.time()) + 3600, defaults=Defaults())
-            connection = Connection(
-                SocketTransport(socket),
-                codec,
-                self.session(seat, automatic=True),
-                self.engine,
-                metrics=self.metrics,
-                config=self.settings.connection,
-            )
-            await self.run(connection, seat, greeting)
-        finally:
-            self.admission.leave()
+        async def serve(grant: Grant, model: ModelInfo) -> None:
+            await self.converse(SocketTransport(socket), socket, grant, model)
 
-    async def converse(self, transport: Transport, socket: WebSocket, model: ModelInfo) -> None:
+        await self.admit(socket, serve)
+
+    async def converse(
+        self, transport: Transport, socket: WebSocket, grant: Grant, model: ModelInfo
+    ) -> None:
         """Take the peer to its conversation and run it."""
         try:
             asked = Parameters.parse(socket.query_params)
@@ -118,15 +142,29 @@ class Gateway:
             await transport.close(error.close_code, error.code)
             return
         seat, greeting = self.greet(asked.conversation, model)
-        connection = Connection(
+        codec = PcmCodec(asked.rate, asked.encoding)
+        session = self.session(seat, automatic=asked.turn_detection == "vad")
+        connection = self.connection(transport, codec, session, grant)
+        await self.run(connection, seat, greeting)
+
+    def connection(
+        self,
+        transport: Transport,
+        codec: Codec,
+        session: Session,
+        grant: Grant,
+        config: ConnectionConfig | None = None,
+    ) -> Connection:
+        """Make a connection for a peer that was let in."""
+        return Connection(
             transport,
-            PcmCodec(asked.rate, asked.encoding),
-            self.session(seat, automatic=asked.turn_detection == "vad"),
+            codec,
+            session,
             self.engine,
             metrics=self.metrics,
-            config=self.settings.connection,
+            config=config or self.settings.connection,
+            allowance=grant.allowance,
         )
-        await self.run(connection, seat, greeting)
 
     def greet(self, resume: str | None, model: ModelInfo) -> tuple[Seat, list[Notice]]:
         """Find or begin the conversation, and what its peer is told first."""
@@ -197,7 +235,7 @@ class Gateway:
         try:
             model = self.admission.check(self.engine.status())
         except Busy as error:
-            return refused(error, **loading(self.engine.status()))
+            return denial(error, **loading(self.engine.status()))
         taken, most = self.admission.taken, self.settings.admission.sessions
         return JSONResponse(
             {"status": "ready", "model": model.name, "sessions": taken, "limit": most}
@@ -218,27 +256,34 @@ def loading(status: ModelInfo | Loading) -> dict[str, object]:
     return {"status": "loading", "stage": status.stage, "fraction": status.fraction}
 
 
-def refused(error: Busy, **more: object) -> Response:
-    """Say that there is no room, and when to come back (RFC 9110 10.2.3)."""
-    body = {"status": "busy", "message": str(error), **more}
-    return JSONResponse(body, 503, {"Retry-After": f"{max(1, round(error.retry_after))}"})
+async def nowhere(scope: Scope, receive: Receive, send: Send) -> None:
+    """Say that an address leads nowhere, to WebSockets too."""
+    error = Refused(404, "unknown_url", f"There is nothing at {scope['path'][:200]}.")
+    if scope["type"] == "websocket":
+        await WebSocket(scope, receive, send).send_denial_response(denial(error))
+    else:
+        await denial(error)(scope, receive, send)
 
 
 def create_app(
-    settings: Settings, engine: Engine, *, vad_factory: Callable[[], Vad] = SpeechDetector
+    settings: Settings,
+    engine: Engine,
+    *,
+    vad_factory: Callable[[], Vad] = SpeechDetector,
 ) -> Starlette:
     """Make the application; its `state.gateway` is what all connections share."""
     gateway = Gateway(settings, engine, vad_factory)
-    app = Starlette(
-        routes=[
-            Route("/", gateway.page),
-            Route("/healthz", gateway.healthz),
-            Route("/readyz", gateway.readyz),
-            Route("/metrics", gateway.numbers),
-            WebSocketRoute("/v1/pcm", gateway.pcm),
-            WebSocketRoute("/v1/realtime", gateway.realtime),
-            Route("/v1/pcm", gateway.upgrade),
-        ]
-    )
+    routes: list[BaseRoute] = [
+        Route("/", gateway.page),
+        Route("/healthz", gateway.healthz),
+        Route("/readyz", gateway.readyz),
+        Route("/metrics", gateway.numbers),
+        WebSocketRoute("/v1/pcm", gateway.pcm),
+        Route("/v1/pcm", gateway.upgrade),
+        *RealtimeRoutes(gateway).routes(),
+    ]
+    app = Starlette(routes=routes)
+    app.router.default = nowhere
+    app.add_middleware(CrossOrigin, origins=gateway.gate.origins)
     app.state.gateway = gateway
     return app

@@ -13,6 +13,7 @@ writer and one task per live answer, all in one group, so nothing outlives the c
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import AsyncGenerator, Iterable
 from contextlib import aclosing
 from dataclasses import dataclass, replace
@@ -21,9 +22,9 @@ from typing import Protocol, assert_never, cast
 import structlog
 
 from realtime.audio.pcm import SAMPLE_RATE
-from realtime.config import ConnectionConfig
+from realtime.config import ConnectionConfig, LimitsConfig
 from realtime.engine.api import Delta, Engine, Request
-from realtime.errors import BadMessage, Busy, EngineError, RealtimeError, SlowPeer
+from realtime.errors import BadMessage, Busy, EngineError, LimitReached, RealtimeError, SlowPeer
 from realtime.events import (
     AudioReceived,
     Cancel,
@@ -33,20 +34,24 @@ from realtime.events import (
     Final,
     Generate,
     Input,
+    LimitsLeft,
     Notice,
     Partial,
     ResponseEnded,
     ResponseFailed,
     ResponseStarted,
+    Role,
     TextDelta,
     Trouble,
 )
+from realtime.gateway.limits import Allowance, seconds_of
 from realtime.gateway.outbox import Outbox
 from realtime.metrics import Metrics
 from realtime.protocols import Codec
 from realtime.session import Session
 
 LARGE = 64 << 10  # bytes; a longer message is worked off in pieces, others get their turn between
+COMPLAIN_S = 1.0
 INTERNAL = "Something went wrong on our side; it has been logged."
 
 log = structlog.get_logger()
@@ -91,6 +96,7 @@ class Connection:
         *,
         metrics: Metrics,
         config: ConnectionConfig,
+        allowance: Allowance | None = None,
     ) -> None:
         self.transport = transport
         self.codec = codec
@@ -100,6 +106,9 @@ class Connection:
         self.config = config
         self.loop = asyncio.get_running_loop()
         self.clock = self.loop.time
+        self.allowance = allowance or Allowance(LimitsConfig(), self.clock)
+        self.complained_at = -math.inf
+        """When the peer was told last that audio is not heard."""
         self.outbox = Outbox(messages=config.outbox_messages, size=config.outbox_bytes)
         self.responses: dict[str, asyncio.Task[None]] = {}
         self.heard_at = self.clock()
@@ -137,11 +146,14 @@ class Connection:
         """Take the peer's messages until there are no more; after we left, to no effect."""
         while (message := await self.transport.receive()) is not None:
             self.heard_at = self.clock()
+            if self.outbox.full:
+                await self.outbox.room()
             if self.left:
                 continue
             try:
                 for event in self.codec.decode(message):
-                    self.happen(event)
+                    if self.may(event):
+                        self.happen(event)
                     if len(message) > LARGE:
                         await asyncio.sleep(0)
             except BadMessage as error:
@@ -151,6 +163,16 @@ class Connection:
             except Exception:
                 log.exception("a message could not be decoded")
                 self.fail("internal_error", INTERNAL, 1011)
+
+    def may(self, event: Input) -> bool:
+        """Tell whether audio may be heard; tell the peer if not, every second that it goes on."""
+        if not (seconds := seconds_of(event)) or self.allowance.take_audio(seconds):
+            return True
+        now = self.clock()
+        if not isinstance(event, AudioReceived) or now - self.complained_at >= COMPLAIN_S:
+            self.complained_at = now
+            self.tell(Trouble(LimitReached.code, self.allowance.no_more_audio(seconds)))
+        return False
 
     def happen(self, event: Input) -> None:
         """Give the session one fact, do all that it orders, and see whether we go on."""
@@ -181,13 +203,14 @@ class Connection:
                 case Emit(notice):
                     self.tell(self.timed(notice))
                 case Generate(request, role):
-                    answer = self.group.create_task(self.respond(request))
+                    answer = self.group.create_task(self.respond(request, role))
                     self.responses[request.id] = answer
                     if role == "guess":
                         self.guess = request.id
                 case Confirm(response):
                     self.guess = None
                     self.engine.confirm(response)
+                    self.allowance.confirm_response()
                     self.metrics.guesses.labels("kept").inc()
                 case Cancel(response):
                     if (task := self.responses.pop(response, None)) is not None:
@@ -202,9 +225,13 @@ class Connection:
 
     # ---- answers --------------------------------------------------------------------------------
 
-    async def respond(self, request: Request) -> None:
+    async def respond(self, request: Request, role: Role = "answer") -> None:
         """Pass the engine's answer to the session, piece by piece."""
         try:
+            if role == "guess":
+                self.allowance.check_response()
+            elif request.priority != "low":  # a transcript is no answer
+                self.allowance.take_response()
             await self.relay(request)
         except Busy as error:
             message = f"{error} Try again in {error.retry_after:g} s."
@@ -256,6 +283,8 @@ class Connection:
         for message in self.codec.encode(notice):
             self.outbox.put(message)
         self.metrics.note(notice)
+        if isinstance(notice, Final) and (limits := self.allowance.limits()):
+            self.tell(LimitsLeft(limits))
 
     async def write(self) -> None:
         """Send what is told, in order; close at the end."""

@@ -1,6 +1,7 @@
 """Logging: structlog to stderr, for people or as JSON; the libraries' own warnings with it.
 
-Never logged: resume secrets, what users say, what they are answered.
+Never logged: keys, resume secrets, what users say, what they are answered. For all of these are
+in local variables, tracebacks are without them.
 """
 
 from __future__ import annotations
@@ -35,7 +36,11 @@ def configure(*, level: str = "info", json: bool = False) -> None:
     last: list[structlog.typing.Processor] = (
         [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
         if json
-        else [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())]
+        else [
+            structlog.dev.ConsoleRenderer(
+                colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback
+            )
+        ]
     )
     stderr = cast(TextIO, Stderr())
     structlog.configure(

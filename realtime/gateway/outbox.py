@@ -1,4 +1,8 @@
-"""What waits to be sent to one peer: bounded in messages and in bytes."""
+"""What waits to be sent to one peer: bounded in messages and in bytes.
+
+Within the bounds there is always room for one message more, however long: what a peer asks to be
+shown may be. Who answers a peer's own questions waits for `room` before the next one.
+"""
 
 from __future__ import annotations
 
@@ -17,13 +21,25 @@ class Outbox:
         self.overflowed = False
         self.ended = False
         self.news = asyncio.Event()
+        self.taken = asyncio.Event()
+
+    @property
+    def full(self) -> bool:
+        """Tell whether so many bytes wait that no message is taken."""
+        return self.bytes > self.most_bytes
+
+    async def room(self) -> None:
+        """Wait until a message would be taken, or none ever will."""
+        while self.full and not (self.ended or self.overflowed):
+            self.taken.clear()
+            await self.taken.wait()
 
     def put(self, message: bytes | str) -> None:
         """Add a message; after the end, or once there was no room, it is dropped."""
         if self.ended or self.overflowed:
             return
         size = len(message) if isinstance(message, bytes) else len(message.encode())
-        if len(self.waiting) >= self.most or self.bytes + size > self.most_bytes:
+        if len(self.waiting) >= self.most or self.full:
             self.overflowed = True
             return
         self.waiting.append((message, size))
@@ -34,6 +50,7 @@ class Outbox:
         """Take no more; `get` gives None after what is here."""
         self.ended = True
         self.news.set()
+        self.taken.set()
 
     async def get(self) -> bytes | str | None:
         """Wait for the next message."""
@@ -44,4 +61,5 @@ class Outbox:
             await self.news.wait()
         message, size = self.waiting.popleft()
         self.bytes -= size
+        self.taken.set()
         return message

@@ -11,7 +11,10 @@ import contextlib
 import errno
 import signal
 import socket
+import ssl
 from collections.abc import Generator
+from ipaddress import ip_address
+from typing import NoReturn
 
 import uvicorn
 from starlette.applications import Starlette
@@ -38,7 +41,7 @@ class Server(uvicorn.Server):
         yield
 
 
-def bind(host: str, port: int) -> socket.socket:
+def bind(host: str, port: int, *, loopback_only: bool = False) -> socket.socket:
     """Listen on an address; raise ConfigError saying what to do when it cannot be had."""
     try:
         family, kind, proto, _, address = socket.getaddrinfo(
@@ -46,6 +49,11 @@ def bind(host: str, port: int) -> socket.socket:
         )[0]
     except (socket.gaierror, UnicodeError):
         raise ConfigError(f"The host {host!r} is not known; 127.0.0.1 is this machine.") from None
+    if loopback_only and not ip_address(address[0]).is_loopback:
+        raise ConfigError(
+            f"Without a key only this machine may come in, and {host} lets others in: "
+            "`realtime key new FILE` makes a key, --key-file FILE uses it; or leave --host out."
+        )
     listening = socket.socket(family, kind, proto)
     try:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -76,6 +84,26 @@ def refusal(host: str, port: int, error: OSError) -> str:
             return f"Port {port} on {host} cannot be listened on: {error.strerror}."
 
 
+def check_tls(config: ServerConfig) -> None:
+    """Raise ConfigError when the certificate cannot be used, before anything is loaded."""
+    if config.tls_certificate is None or config.tls_key is None:
+        return
+
+    def ask() -> NoReturn:
+        # Left alone, OpenSSL would ask on the terminal, when nobody may be there.
+        raise ConfigError(f"The key {config.tls_key} has a password: give one without.")
+
+    files = f"the certificate {config.tls_certificate} and its key {config.tls_key}"
+    try:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(config.tls_certificate, config.tls_key, ask)
+    except ssl.SSLError as error:
+        reason = (error.reason or "not PEM").replace("_", " ").lower()
+        raise ConfigError(f"TLS cannot use {files}: {reason}.") from None
+    except OSError as error:
+        raise ConfigError(f"TLS cannot read {files}: {error.strerror}.") from None
+
+
 def web_server(app: Starlette, config: ServerConfig) -> Server:
     """Make the server of an application; it runs by `serve(sockets=[...])`."""
     return Server(
@@ -88,7 +116,10 @@ def web_server(app: Starlette, config: ServerConfig) -> Server:
             ws_ping_interval=config.ping_interval_s,
             ws_ping_timeout=config.ping_interval_s,
             lifespan="off",
-            # uvicorn logs addresses with their query, and ours has the resume secret in it.
+            ssl_certfile=config.tls_certificate,
+            ssl_keyfile=config.tls_key,
+            # uvicorn logs addresses with their query, and ours has the resume secret in it;
+            # below it websockets would log headers, and theirs has keys in it.
             log_config=None,
             log_level="warning",
             access_log=False,

@@ -15,9 +15,13 @@ from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIO
 
 if TYPE_CHECKING:
     from uvicorn._types import ASGISendEvent
+    from websockets.http11 import Request
 
 LINGER_S = 5.0  # for the peer to take the last message and the close frame
 MOST_UNREAD = 1 << 20  # bytes of pongs (and what they stand behind) for a peer that does not read
+LONGEST = {"/v1/realtime": 20 << 20}
+"""Bytes of a message where they may be longer than elsewhere: audio comes there as text, base64
+in JSON, and OpenAI allows 15 MiB of it in one message."""
 REASON_BYTES = 123  # RFC 6455 5.5: a control frame has at most 125, two of them the code
 
 GONE = (WebSocketDisconnect, RuntimeError)
@@ -31,11 +35,21 @@ class PeerProtocol(WebSocketsSansIOProtocol):
         super().__init__(*args, **more)
         self.close_timeout = LINGER_S
 
+    def handle_connect(self, event: Request) -> None:
+        """Begin the handshake; from now on a message may be as long as its route allows."""
+        # uvicorn has one limit for all; this comes before the peer may send anything.
+        path = event.path.partition("?")[0]
+        self.conn.max_message_size = LONGEST.get(path, self.conn.max_message_size)
+        super().handle_connect(event)
+
     async def send(self, message: ASGISendEvent) -> None:
         """Send; only what is not the end waits for the peer to read."""
         if message["type"] == "websocket.close":
             self.writable.set()
         await super().send(message)
+        if message["type"] == "websocket.http.response.body":
+            # A refusal completes the handshake, too; uvicorn would log an error for each.
+            self.handshake_complete = not message.get("more_body", False)
 
     def on_task_complete(self, task: asyncio.Task[None]) -> None:
         """Drop the connection if the peer has not taken its end after a while."""
@@ -68,7 +82,8 @@ class PeerProtocol(WebSocketsSansIOProtocol):
         self.stop_keepalive()
         self.transport.write(b"".join(self.conn.data_to_send()))
         self.close_sent = True
-        self.transport.write_eof()
+        if self.transport.can_write_eof():  # TLS has no half of a connection to close
+            self.transport.write_eof()
         self.close_timer = self.loop.call_later(LINGER_S, self.transport.abort)
 
 

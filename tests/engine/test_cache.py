@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 
 from realtime.engine.arena import Move
-from realtime.engine.cache import KeyValues, attend, row_of
+from realtime.engine.cache import FP8, KeyValues, attend, cell_bytes, narrowed, row_of, widened
 
 CPU = torch.device("cpu")
 SHAPE = SimpleNamespace(
@@ -79,3 +79,39 @@ def test_cells_move_also_where_they_overlap(target):
     kv.move([Move(64, target, 10)])
     for layer, held in zip(kv.arenas, before, strict=True):
         assert torch.equal(layer.values[:, target : target + 10], held)
+
+
+def test_fp8_keeps_numbers_within_a_sixteenth_in_a_quarter_of_the_bytes():
+    kv = KeyValues(SHAPE, 128, dtype=FP8, device=CPU)
+    kv.cells = torch.tensor([5, 9])
+    given = torch.randn(1, 2, 2, 8, generator=torch.Generator().manual_seed(0))
+    keys, values = kv.update(given, 100 * given, 0)
+    for held, exact in ((keys, given), (values, 100 * given)):
+        got = widened(held[:, [5, 9]], torch.float32)
+        assert ((got - exact[0]).abs() <= exact[0].abs() / 16 + 2**-10).all()
+    assert 4 * cell_bytes(SHAPE, FP8) == cell_bytes(SHAPE, torch.float32)
+    before = keys[:, 9].clone()
+    kv.move([Move(5, 6, 5)])
+    assert torch.equal(keys[:, 10], before)
+
+
+def test_what_fp8_has_no_number_for_becomes_its_largest():
+    kept = narrowed(torch.tensor([1e4, -1e4, 448.0, float("nan")]), torch.uint8)
+    got = widened(kept, torch.bfloat16)
+    assert got[:3].tolist() == [448, -448, 448]
+    assert got[3].isnan()
+
+
+@pytest.mark.parametrize("gather", [False, True])
+def test_a_row_attends_to_what_fp8_kept(gather):
+    kv, exact = KeyValues(SHAPE, 320, dtype=FP8, device=CPU), filled()
+    for layer, other in zip(kv.arenas, exact.arenas, strict=True):
+        layer.keys.copy_(narrowed(other.keys, torch.uint8))
+        layer.values.copy_(narrowed(other.values, torch.uint8))
+    query = torch.randn(1, 4, 17, 8, generator=torch.Generator().manual_seed(1))
+    row = row_of(SPANS, CPU, gather=gather)
+    held = kv.arenas[0]
+    got, _ = attend(None, query, held.keys, held.values, None, scaling=0.3, row=row)
+    same = [widened(part, torch.float32) for part in (held.keys, held.values)]
+    expected, _ = attend(None, query, *same, None, scaling=0.3, row=row)
+    assert torch.equal(got, expected)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import functools
+
 import pytest
 import tiny_model
 import torch
 
 from realtime.engine import brain, memory
 from realtime.engine.api import Memory
-from realtime.engine.cache import KeyValues, cell_bytes
+from realtime.engine.cache import FP8, KeyValues, cell_bytes
+from realtime.engine.graphs import BATCHES, GRAPH_BYTES, Bucket, buckets_of
 from realtime.engine.model import load
 from realtime.errors import ModelError
 
@@ -78,6 +81,49 @@ def test_a_batch_that_is_gathered_needs_workspace(loaded):
         for gather in (False, True)
     ]
     assert sizes[0] < sizes[1]
+
+
+def test_fp8_keeps_four_times_as_much_as_float32_and_twice_as_much_as_bfloat16(loaded, tmp_path):
+    half = load(str(tiny_model.save(tmp_path)), dtype="bfloat16")
+    for model, times in ((loaded, 4), (half, 2)):
+        plain, narrow = (
+            planned(model, GIB, kv_bytes=10 << 20, kv_dtype=kind) for kind in (None, FP8)
+        )
+        assert narrow.cells == pytest.approx(times * plain.cells, abs=64 * times)
+        assert narrow.workspace >= plain.workspace
+
+
+def test_recorded_steps_are_part_of_the_workspace(loaded):
+    buckets = buckets_of(4, 2048, flash=False)
+    plain, recorded, flash = (
+        planned(loaded, GIB, buckets=some, flash=way)
+        for some, way in (((), False), (buckets, False), (buckets, True))
+    )
+    text = loaded.model.config.text_config
+    copied = 2 * 4 * 2048 * text.hidden_size * 4  # keys and values of 4 answers in one layer
+    least = copied + GRAPH_BYTES * len(buckets) + BATCHES[-1] * cell_bytes(text, torch.float32)
+    assert recorded.workspace - plain.workspace >= least
+    assert recorded.workspace - flash.workspace >= copied
+    assert recorded.cells <= plain.cells
+
+
+def test_without_room_for_graphs_there_are_none(loaded, capsys):
+    buckets = (Bucket(1, 128),) * 30
+    plan = functools.partial(planned, loaded, GIB)
+    made, left = brain.planned_with(lambda some: plan(buckets=some), buckets)
+    assert left == ()
+    assert made == plan()
+    assert "no memory for CUDA graphs" in capsys.readouterr().err
+    with pytest.raises(ModelError, match="out of memory"):
+        brain.planned_with(lambda some: planned(loaded, 0, buckets=some), ())
+
+
+def test_a_brain_with_fp8_keeps_more(loaded):
+    plain, narrow = (
+        brain.build(loaded, slots=2, chunk=64, kv_bytes=1 << 20, kv_dtype=kind)[1].memory.cells
+        for kind in ("auto", "fp8")
+    )
+    assert narrow == pytest.approx(4 * plain, abs=256)
 
 
 def test_a_limit_of_the_container_counts(tmp_path):

@@ -189,8 +189,35 @@ def test_a_device_that_is_not_here_is_refused():
 
 
 def test_an_attention_that_is_none_is_refused(checkpoint):
-    with pytest.raises(ModelError, match="the attention must be sdpa or eager, not 'flex'"):
+    allowed = "the attention must be sdpa, eager, flash_attention_2, not 'flex'"
+    with pytest.raises(ModelError, match=allowed):
         load(str(checkpoint), attention="flex")
+
+
+def test_flash_attention_on_a_cpu_is_refused_before_anything_is_loaded(checkpoint):
+    told = []
+    with pytest.raises(ModelError, match="flash_attention_2 runs on CUDA only, not on cpu"):
+        load(
+            str(checkpoint),
+            device="cpu",
+            attention="flash_attention_2",
+            progress=lambda stage, fraction: told.append(stage),
+        )
+    assert told == ["checkpoint"]
+
+
+@pytest.mark.parametrize(
+    ("device", "able", "dtype"),
+    [
+        ("cpu", True, torch.float32),
+        ("cuda", True, torch.bfloat16),
+        ("cuda", False, torch.float16),
+    ],
+)
+def test_the_dtype_is_what_the_device_computes_best(monkeypatch, device, able, dtype):
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda: able)
+    assert choose_dtype("auto", torch.device(device)) == dtype
+    assert choose_dtype("float32", torch.device(device)) == torch.float32
 
 
 def test_a_dtype_that_is_none_is_refused():

@@ -8,126 +8,21 @@ import numpy as np
 import pytest
 import tiny_model
 import torch
+from engine.bed import CONVERSATIONS, GREEDY, MODELS, Bed, build, run, stock
 
 from realtime.engine.answering import Said
-from realtime.engine.api import (
-    AssistantTurn,
-    Clip,
-    Logprob,
-    Request,
-    Sampling,
-    SystemTurn,
-    UserTurn,
-)
+from realtime.engine.api import AssistantTurn, Clip, Sampling, SystemTurn, UserTurn
+from realtime.engine.cache import FP8
 from realtime.engine.model import load
-from realtime.engine.prompt import Prompts
 from realtime.engine.runner import Runner, explained
-from realtime.engine.scheduler import Part, Scheduler, SchedulerConfig
+from realtime.engine.scheduler import Part
 from realtime.errors import EngineError, ModelError
-
-GREEDY = Sampling(temperature=0.0)
-CLIPS = [Clip(f"c{i}", tiny_model.speechlike(s, i)) for i, s in enumerate((0.1, 0.9, 1.37, 3.0))]
-CONVERSATIONS = {
-    "voice chat": (UserTurn((CLIPS[1],)),),
-    "two turns": (
-        UserTurn((CLIPS[1],)),
-        AssistantTurn(text="It is the sound of glass."),
-        UserTurn((CLIPS[2],)),
-    ),
-    "analysis": (SystemTurn("Be brief."), UserTurn((CLIPS[3], "What does the person say?"))),
-    "two clips, the shortest first": (UserTurn((CLIPS[0], CLIPS[2], "Which is longer?")),),
-    "text only": (UserTurn(("Hello there.",)),),
-}
-MODELS = {
-    "mha": tiny_model.Tiny(),
-    "gqa": tiny_model.Tiny(kv_heads=2, seed=1, stops=False),
-    "deep": tiny_model.Tiny(layers=4, hidden=64, heads=8, kv_heads=1, encoder_layers=3, seed=2),
-}
 
 
 @pytest.fixture(scope="module", params=MODELS)
 def model(request, tmp_path_factory):
     folder = tmp_path_factory.mktemp(request.param)
     return load(str(tiny_model.save(folder, MODELS[request.param])), device="cpu")
-
-
-def build(model, turns):
-    return Prompts(model.processor, model.info.context).build(Request("r", "c", tuple(turns)))
-
-
-class Bed:
-    """A runner under its scheduler, and what each answer says."""
-
-    def __init__(self, model, *, gather=False, **config) -> None:
-        config = SchedulerConfig(**{"cells": 1 << 14} | config)
-        self.runner = Runner(model, cells=config.cells, gather=gather)
-        self.scheduler = Scheduler(config)
-        self.ends = model.ends
-        self.said: dict[int, list[int]] = {}
-        self.limits: dict[int, int] = {}
-        self.widths: list[int] = []
-        self.logprobs: list[Logprob | None] = []
-
-    def ask(self, serial, prompt, sampling=GREEDY, prefix=(), count=30, conversation=None, **more):
-        cells = [*prompt.cells(), *prefix]
-        self.scheduler.add(serial, cells, conversation=conversation or f"c{serial}", **more)
-        self.runner.begin(serial, prompt, sampling, tuple(prefix))
-        self.said[serial] = list(prefix)
-        self.limits[serial] = count
-
-    def step(self) -> bool:
-        made = self.scheduler.next()
-        if made is None:
-            return False
-        self.runner.move(made.moves)
-        said = self.runner.run(made.parts)
-        self.widths.append(len(made.parts))
-        ended = set()
-        tokens = {}
-        for serial, news in said.items():
-            assert isinstance(news, Said), news
-            token = tokens[serial] = news.token
-            self.logprobs.append(news.logprob)
-            if token not in self.ends:
-                self.said[serial].append(token)
-            if token in self.ends or len(self.said[serial]) == self.limits[serial]:
-                ended.add(serial)
-        self.scheduler.done(made.parts, tokens, frozenset(ended))
-        for serial in ended:
-            self.runner.free(serial)
-        return True
-
-    def finish(self) -> dict[int, list[int]]:
-        while self.step():
-            pass
-        return self.said
-
-
-def run(model, prompt, sampling=GREEDY, prefix=(), count=30, **config):
-    """Generate so many tokens in all, or up to an end token, which is left out."""
-    bed = Bed(model, **config)
-    bed.ask(1, prompt, sampling, prefix, count)
-    return bed.finish()[1]
-
-
-def stock(model, prompt, count=30, **options):
-    clips = [placed.clip.pcm.astype(np.float32) / 32768 for placed in prompt.clips]
-    inputs = {"input_ids": torch.tensor([prompt.ids])}
-    inputs["attention_mask"] = torch.ones_like(inputs["input_ids"])
-    if clips:
-        features = model.processor.feature_extractor(
-            clips,
-            sampling_rate=16_000,
-            return_attention_mask=True,
-            padding="max_length",
-            return_tensors="pt",
-        )
-        inputs["input_features"] = features["input_features"]
-        inputs["feature_attention_mask"] = features["attention_mask"]
-    made = model.model.generate(**inputs, do_sample=False, max_new_tokens=count, **options)
-    tokens = made[0, len(prompt.ids) :].tolist()
-    end = next((i for i, token in enumerate(tokens) if token in model.ends), None)
-    return tokens[:end]
 
 
 @pytest.mark.parametrize("name", CONVERSATIONS)
@@ -258,6 +153,42 @@ def test_in_bfloat16_scores_stay_near_those_of_a_plain_pass(endless):
     # The same numbers in another order of additions, rounded to 8 bits.
     error = (scores - full).abs().max() / full.std()
     assert error < 0.15, error
+
+
+def test_keys_and_values_in_fp8_leave_scores_near(request):
+    """On weights that learnt something: the bundled model's."""
+    demo = load(str(request.config.rootpath / "realtime" / "demo_model"), device="cpu")
+    prompt = build(demo, CONVERSATIONS["two turns"])
+    size = len(prompt.ids)
+    scores = []
+    for kv_dtype in (None, FP8):
+        runner = Runner(demo, cells=1024, kv_dtype=kv_dtype)
+        runner.begin(1, prompt, GREEDY, ())
+        with torch.inference_mode():
+            pieces = [
+                runner._forward((Part(1, start, min(start + 7, size), 64, False),))
+                for start in range(0, size, 7)
+            ]
+            scores.append(demo.model.lm_head(torch.cat(pieces)))
+    exact, rough = scores
+    assert 0 < (rough - exact).abs().max() / exact.std() < 0.2
+    assert (rough - exact).square().mean().sqrt() / exact.std() < 0.05
+    assert (rough.argmax(-1) == exact.argmax(-1)).float().mean() > 0.9
+
+
+@pytest.mark.parametrize("gather", [False, True])
+def test_answers_in_fp8_are_the_same_alone_and_together(loaded, gather):
+    prompts = [build(loaded, turns) for turns in CONVERSATIONS.values()]
+
+    def said(asked):
+        bed = Bed(loaded, gather=gather)
+        bed.runner = Runner(loaded, cells=1 << 14, gather=gather, kv_dtype=FP8)
+        for serial, prompt in asked:
+            bed.ask(serial, prompt, count=12)
+        return bed.finish()
+
+    together = said(enumerate(prompts))
+    assert together == {i: said([(i, prompt)])[i] for i, prompt in enumerate(prompts)}
 
 
 def test_the_model_can_be_used_otherwise_at_the_same_time(loaded):

@@ -13,6 +13,7 @@ import tiny_model
 from safetensors.torch import load_file, save_file
 
 from realtime.engine import wire
+from realtime.engine.link import WorkerConfig, command
 from realtime.engine.worker import Gateway, awake, parse, read
 from realtime.errors import ModelError
 
@@ -73,6 +74,19 @@ def test_options():
     assert (options.fd, options.model, options.threads, options.slots) == (5, "m", 2, 3)
     assert (options.device, options.dtype, options.queue) == ("auto", "auto", 64)
     assert (options.attention, options.chunk, options.kv_bytes) == ("sdpa", 256, None)
+    assert (options.weights, options.kv_dtype, options.graphs) == ("auto", "auto", "true")
+
+
+def test_every_setting_of_the_model_arrives():
+    config = WorkerConfig(
+        "m", attention="eager", weights="fp8", kv_dtype="fp8", graphs=False, kv_bytes=7
+    )
+    given = command(config)
+    options = parse([*given[given.index("realtime.engine.worker") + 1 :], "--fd=5"])
+    assert (options.attention, options.weights, options.kv_dtype) == ("eager", "fp8", "fp8")
+    assert (options.graphs, options.kv_bytes) == ("false", 7)
+    given = command(WorkerConfig("m"))
+    assert parse([*given[given.index("realtime.engine.worker") + 1 :], "--fd=5"]).graphs == "true"
 
 
 @pytest.mark.parametrize("module", LIGHT)

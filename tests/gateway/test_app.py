@@ -529,7 +529,7 @@ async def test_a_full_house_refuses_before_the_upgrade_and_keeps_those_who_are_i
         await place.empty()
         async with calling(place) as caller:
             assert await caller.ask() == "Hello there."
-        assert place.count("realtime_refused_total") == 1
+        assert place.count("realtime_refused_total", code="busy") == 1
 
 
 async def test_draining_finishes_answers_and_lets_nobody_in():

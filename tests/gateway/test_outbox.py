@@ -53,9 +53,27 @@ async def test_after_an_overflow_nothing_more_is_taken():
 async def test_bytes_are_counted_as_they_go_over_the_wire():
     outbox = Outbox(messages=10, size=6)
     outbox.put("日本")
-    assert not outbox.overflowed
+    assert not outbox.full
     outbox.put("x")
+    assert outbox.full
+    assert not outbox.overflowed
+    outbox.put("y")
     assert outbox.overflowed
+
+
+async def test_who_answers_questions_waits_for_room():
+    outbox = Outbox(messages=10, size=6)
+    outbox.put("much longer than that")
+    waiting = asyncio.create_task(outbox.room())
+    await asyncio.sleep(0)
+    assert not waiting.done()
+    assert await outbox.get() == "much longer than that"
+    await waiting
+    outbox.put("so is this one")
+    waiting = asyncio.create_task(outbox.room())
+    await asyncio.sleep(0)
+    outbox.end()
+    await waiting
 
 
 @given(st.lists(st.text(max_size=5) | st.none(), max_size=40))
@@ -71,7 +89,9 @@ def test_the_bounds_hold_in_any_order_of_puts_and_gets(steps):
                 outbox.put(step)
                 put.append(step)
             assert len(outbox.waiting) <= 4
-            assert outbox.bytes == sum(len(m.encode()) for m, _ in outbox.waiting) <= 12
+            sizes = [len(m.encode()) for m, _ in outbox.waiting]
+            assert outbox.bytes == sum(sizes)
+            assert sum(sizes[:-1]) <= 12
         got += await drained(outbox)
         assert got == put[: len(got)]
         assert outbox.overflowed == (len(got) < len(put))

@@ -144,3 +144,25 @@ def test_the_kernel_holds_little_for_a_peer_that_does_not_read():
     with bind("127.0.0.1", 0) as listening:
         # Linux doubles what is asked for, to make room for its own bookkeeping.
         assert listening.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF) <= 2 * SEND_BUFFER
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "::1"])
+def test_without_a_key_the_loopback_is_listened_on(host):
+    if host == "::1" and not has_ipv6():
+        pytest.skip("this machine has no IPv6")
+    bind(host, 0, loopback_only=True).close()
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "203.0.113.7"])
+def test_without_a_key_nothing_else_is(host):
+    with pytest.raises(ConfigError, match=r"Without a key only this machine.*realtime key new"):
+        bind(host, 0, loopback_only=True)
+
+
+def has_ipv6() -> bool:
+    """Tell whether this machine has ::1."""
+    try:
+        bind("::1", 0).close()
+    except ConfigError:
+        return False
+    return True

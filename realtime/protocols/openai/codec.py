@@ -22,7 +22,7 @@ from realtime.protocols.openai import messages
 from realtime.protocols.openai.beta import modern, old_event, old_param
 from realtime.protocols.openai.errors import SILENT, BadEvent, trouble_body
 from realtime.protocols.openai.formats import AudioFormat, Ingest
-from realtime.protocols.openai.items import Status, read_item, show_answer, show_item, spoken_index
+from realtime.protocols.openai.items import Status, read_item, show_item, spoken_index
 from realtime.protocols.openai.messages import MAX_AUDIO, AnyClientEvent, read_event, unknown_type
 from realtime.protocols.openai.responses import (
     PREFIX,
@@ -284,8 +284,8 @@ class OpenAiCodec:
                 at_ms = ms_of(start)
                 yield self.event(f"{buffer}.speech_started", audio_start_ms=at_ms, item_id=item)
             case events.SpeechStopped(at, _, item):
-                # A commit in the middle of speech is not told as its end.
-                if not isinstance(self.doing, messages.Commit):
+                # A client that commits or clears in the middle of speech is not told of its end.
+                if not isinstance(self.doing, messages.Commit | messages.Clear):
                     at_ms = ms_of(at)
                     yield self.event(f"{buffer}.speech_stopped", audio_end_ms=at_ms, item_id=item)
 
@@ -297,9 +297,8 @@ class OpenAiCodec:
                 yield self.event("input_audio_buffer.cleared")
             case events.Committed(item, previous):
                 self.speaking = self.appended = False
-                if item.clips:
-                    kind = "input_audio_buffer.committed"
-                    yield self.event(kind, item_id=item.id, previous_item_id=previous)
+                kind = "input_audio_buffer.committed"
+                yield self.event(kind, item_id=item.id, previous_item_id=previous)
                 yield from self.placed(item, previous)
 
     # ---- items ----------------------------------------------------------------------------------
@@ -327,6 +326,8 @@ class OpenAiCodec:
             case events.ItemShown(item):
                 yield self.event("conversation.item.retrieved", item=self.shown(item))
             case events.ItemGone(item_id):
+                for live in self.live.values():
+                    live.gone = live.gone or live.item == item_id
                 self.incomplete.discard(item_id)
                 self.spoken_at.pop(item_id, None)
                 yield self.event("conversation.item.deleted", item_id=item_id)
@@ -356,16 +357,12 @@ class OpenAiCodec:
     # ---- responses ------------------------------------------------------------------------------
 
     def begin(self, started: events.ResponseStarted) -> Iterator[Event]:
-        """Tell that a response is due: everything up to the place of its first word."""
+        """Tell that a response is due."""
         live = Live.of(started, self.session, self.conversation)
         self.live[started.response] = live
         self.last_response = live.id
-        item = show_answer(live.item, None, "in_progress")
-        yield self.event("response.created", response=live.started())
-        yield self.output_item("response.output_item.added", live, item)
-        yield from self.conversation_item("conversation.item.added", live, item)
-        part = {"type": "text", "text": ""}
-        yield self.event("response.content_part.added", **live.place, part=part)
+        for kind, fields in live.beginning():
+            yield self.event(kind, **fields)
 
     def delta(self, response: str, text: str) -> Iterator[Event]:
         """Tell the next piece; nothing of a response that is over."""
@@ -374,28 +371,13 @@ class OpenAiCodec:
             yield self.event("response.output_text.delta", **live.place, delta=text)
 
     def finish(self, final: events.Final) -> Iterator[Event]:
-        """Tell that a response is over: everything after its last word."""
+        """Tell that a response is over."""
         if (live := self.live.pop(final.response, None)) is None:
             return
-        status, text = item_status(final), live.text
-        if status == "incomplete" and live.conversation is not None:
+        if live.conversation and not live.gone and item_status(final) == "incomplete":
             self.incomplete.add(live.item)
-        item = show_answer(live.item, text, status)
-        part = {"type": "text", "text": text}
-        yield self.event("response.output_text.done", **live.place, text=text)
-        yield self.event("response.content_part.done", **live.place, part=part)
-        yield from self.conversation_item("conversation.item.done", live, item)
-        yield self.output_item("response.output_item.done", live, item)
-        yield self.event("response.done", response=live.done(final))
-
-    def output_item(self, kind: str, live: Live, item: Event) -> Event:
-        """Tell of the item that a response makes."""
-        return self.event(kind, response_id=live.id, output_index=0, item=item)
-
-    def conversation_item(self, kind: str, live: Live, item: Event) -> Iterator[Event]:
-        """Tell of it as an item of the conversation, unless it is aside."""
-        if live.conversation is not None:
-            yield self.event(kind, item=item, previous_item_id=live.previous)
+        for kind, fields in live.ending(final):
+            yield self.event(kind, **fields)
 
 
 def limit(left: events.Limit) -> Event:

@@ -49,6 +49,8 @@ ASKED_WRONGLY = frozenset(
         "conversation_full",
         "too_much",
         "bad_message",
+        "rate_limit_exceeded",
+        "session_expired",
     }
 )
 """Trouble that the client brought about; the rest is ours, a server_error."""
@@ -105,7 +107,7 @@ def trouble_body(trouble: Trouble, *, kind: str, event_id: str | None) -> dict[s
     }
 
 
-PLACE = re.compile(r"^(?P<what>.*?)(?: - at `\$\.?(?P<path>.*)`)?$", re.DOTALL)
+PLACE = re.compile(r"^(?P<what>.*?)(?: - at (?:`key` in )?`\$\.?(?P<path>.*)`)?$", re.DOTALL)
 FIELD = re.compile(r"missing required field `(.+)`")
 
 

@@ -9,12 +9,12 @@ import json
 from typing import Annotated, Any, TypeVar
 
 import msgspec
-from msgspec import UNSET, Meta, UnsetType
+from msgspec import UNSET, Meta
 
 from realtime.errors import TooMuch
 from realtime.protocols.openai.errors import BAD_JSON, BAD_TYPE, BadEvent, from_validation
 
-MAX_EVENT = 20 << 20  # bytes of a client event
+MAX_EVENT = (20 << 20) + (64 << 10)  # bytes of a client event: 15 MiB of audio in base64, framed
 MAX_AUDIO = 15 << 20  # bytes of audio in one append, before base64
 MAX_TEXT = 16 << 10  # bytes of UTF-8 in one item or one set of instructions
 MAX_KEPT = 64 << 10  # bytes of JSON in an item that the model never sees, or in `tools`
@@ -211,13 +211,11 @@ def depth_over(data: object, limit: int) -> bool:
     """Tell whether objects and arrays are nested deeper than `limit`."""
     level = [data]
     for _ in range(limit + 1):
-        level = [
-            inner
-            for outer in level
-            if isinstance(outer, dict | list)
-            for inner in (outer.values() if isinstance(outer, dict) else outer)
-        ]
-    return bool(level)
+        outer = [value for value in level if isinstance(value, dict | list)]
+        if not outer:
+            return False
+        level = [v for o in outer for v in (o.values() if isinstance(o, dict) else o)]
+    return True
 
 
 def check_text(text: str, param: str, limit: int = MAX_TEXT) -> None:
@@ -225,11 +223,6 @@ def check_text(text: str, param: str, limit: int = MAX_TEXT) -> None:
     if len(text) * 4 > limit and (size := len(text.encode())) > limit:
         message = f"'{param}' may have {limit} bytes of UTF-8; it has {size}."
         raise BadEvent(message, reason="string_above_max_length", param=param)
-
-
-def present(value: T | UnsetType | None) -> T | None:
-    """Give the value, or None where it is null or absent."""
-    return None if value is UNSET or isinstance(value, UnsetType) else value
 
 
 def wrong_type(param: str, expected: str) -> BadEvent:

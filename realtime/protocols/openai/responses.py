@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
 
@@ -13,20 +14,20 @@ from realtime.events import Final, ResponseOptions, ResponseStarted, Trouble
 from realtime.protocols.openai.formats import AudioFormat
 from realtime.protocols.openai.items import read_input, show_answer
 from realtime.protocols.openai.messages import check_kept, check_text, convert
-from realtime.protocols.openai.session import (
+from realtime.protocols.openai.session import Defaults, SessionJson, check_tools, sampling
+from realtime.protocols.openai.shapes import (
     AudioJson,
-    Defaults,
     Modalities,
     PromptJson,
     ReasoningJson,
-    SessionJson,
     Temperature,
     Tokens,
     ToolChoice,
     Tools,
-    check_tools,
-    sampling,
 )
+
+Told = tuple[str, dict[str, Any]]
+"""The type of a server event, and its fields."""
 
 PREFIX = "resp_"
 
@@ -104,6 +105,8 @@ class Live:
     output: dict[str, Any]
     """Format and voice that it would be spoken in."""
     pieces: list[str] = field(default_factory=list)
+    gone: bool = False
+    """The client has taken its item out of the conversation."""
 
     @classmethod
     def of(cls, started: ResponseStarted, session: SessionJson, conversation: str) -> Live:
@@ -136,15 +139,36 @@ class Live:
             "content_index": 0,
         }
 
-    def started(self) -> dict[str, Any]:
-        """Give the response object at its beginning."""
-        return self.json("in_progress", None, [], None)
+    def beginning(self) -> Iterator[Told]:
+        """Yield everything up to the place of its first word."""
+        item = show_answer(self.item, None, "in_progress")
+        yield "response.created", {"response": self.json("in_progress", None, [], None)}
+        yield self.output_item("response.output_item.added", item)
+        yield from self.conversation_item("conversation.item.added", item)
+        part = {"type": "text", "text": ""}
+        yield "response.content_part.added", {**self.place, "part": part}
 
-    def done(self, final: Final) -> dict[str, Any]:
-        """Give the response object at its end."""
+    def ending(self, final: Final) -> Iterator[Told]:
+        """Yield everything after its last word; the tail is whole whatever came before it."""
+        text = self.text
+        item = show_answer(self.item, text, item_status(final))
+        yield "response.output_text.done", {**self.place, "text": text}
+        part = {"type": "text", "text": text}
+        yield "response.content_part.done", {**self.place, "part": part}
+        yield from self.conversation_item("conversation.item.done", item)
+        yield self.output_item("response.output_item.done", item)
         status, details = outcome(final)
-        answer = show_answer(self.item, self.text, item_status(final))
-        return self.json(status, details, [answer], usage_json(final.usage))
+        done = self.json(status, details, [item], usage_json(final.usage))
+        yield "response.done", {"response": done}
+
+    def output_item(self, kind: str, item: dict[str, Any]) -> Told:
+        """Tell of the item that it makes."""
+        return kind, {"response_id": self.id, "output_index": 0, "item": item}
+
+    def conversation_item(self, kind: str, item: dict[str, Any]) -> Iterator[Told]:
+        """Tell of it as an item of the conversation, if it is one."""
+        if self.conversation is not None and not self.gone:
+            yield kind, {"item": item, "previous_item_id": self.previous}
 
     def json(
         self,
@@ -197,7 +221,7 @@ def usage_json(usage: Usage | None) -> dict[str, Any] | None:
     """Count tokens as OpenAI does: never a null among the numbers, or null as a whole."""
     if usage is None:
         return None
-    audio = min(audio_tokens(usage), usage.prompt_tokens)
+    audio = min(usage.audio_tokens, usage.prompt_tokens)
     # Only the whole of what was cached is known; its kinds are taken to be mixed as the prompt's.
     cached_audio = usage.cached_tokens * audio // max(1, usage.prompt_tokens)
     return {
@@ -217,8 +241,3 @@ def usage_json(usage: Usage | None) -> dict[str, Any] | None:
         },
         "output_token_details": {"text_tokens": usage.completion_tokens, "audio_tokens": 0},
     }
-
-
-def audio_tokens(usage: Usage) -> int:
-    """Give the part of the prompt that is audio."""
-    return int(getattr(usage, "audio_tokens", 0) or 0)

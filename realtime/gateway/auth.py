@@ -1,0 +1,108 @@
+"""Who comes in: where from, with which key, and what that allows.
+
+A key is taken from the first of these that is there; its value is never told, logged or echoed.
+
+    Authorization: Bearer KEY                   everybody but browsers
+    subprotocol openai-insecure-api-key.KEY     browsers, whose WebSockets have no headers
+    api-key: KEY                                clients made for Azure
+
+KEY is an API key, or a short-lived one (ek_...) that was minted with one. Where no key is
+configured, whatever a client sends is welcome, for many cannot send nothing.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from realtime.config import AuthConfig, LimitsConfig
+from realtime.errors import Refused
+from realtime.gateway.ephemeral import Mint, Minted, looks_minted
+from realtime.gateway.keys import Keyring
+from realtime.gateway.limits import Allowance, Allowances
+from realtime.gateway.origins import Origins
+
+IN_SUBPROTOCOL = "openai-insecure-api-key."
+SUBPROTOCOL = "realtime"
+
+NO_KEY = (
+    "You sent no API key. Send one in a header, Authorization: Bearer KEY, or from a browser as "
+    f"the subprotocol {IN_SUBPROTOCOL}KEY beside {SUBPROTOCOL}."
+)
+WRONG_KEY = "The API key you sent is not one of this server's, or it has ended."
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """What a peer that came in may have."""
+
+    key: str
+    """Id of the API key, also behind a short-lived one; empty where none is needed."""
+    allowance: Allowance
+    session: dict[str, Any] | None = None
+    """Settings of the session (OpenAI's session object) to which a short-lived key is bound."""
+
+    @property
+    def short_lived(self) -> bool:
+        """Tell whether it is by a short-lived key, which mints no others."""
+        return self.session is not None
+
+
+class Gate:
+    """Lets peers in."""
+
+    def __init__(
+        self,
+        auth: AuthConfig,
+        limits: LimitsConfig,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        wall: Callable[[], float] = time.time,
+    ) -> None:
+        self.keyring = Keyring(auth)
+        self.mint = Mint(auth.secret, wall)
+        self.origins = Origins(auth.origins, keyless=not self.keyring.required)
+        self.allowances = Allowances(limits, clock)
+
+    def authorise(self, headers: Mapping[str, str], subprotocols: Iterable[str] = ()) -> Grant:
+        """Let a peer in by the headers (names in small letters) of its request; raises Refused."""
+        self.origins.check(headers)
+        key = credential(headers, subprotocols)
+        if key is not None and (minted := self.mint.check(key)) is not None:
+            return self.grant_minted(minted)
+        if not self.keyring.required:
+            # Only a key of ours that has ended matters: its session would not be what was meant.
+            if key is not None and looks_minted(key):
+                raise Refused(401, "invalid_api_key", WRONG_KEY)
+            return Grant("", self.allowances.of(""))
+        if key is None:
+            raise Refused(401, "missing_api_key", NO_KEY)
+        if (found := self.keyring.find(key)) is None:
+            raise Refused(401, "invalid_api_key", WRONG_KEY)
+        return Grant(found.id, self.allowances.of(found.id))
+
+    def grant_minted(self, minted: Minted) -> Grant:
+        """Let a holder of a short-lived key in, while the key that minted it is here."""
+        if not self.keyring.required:
+            return Grant("", self.allowances.of(""), minted.session)
+        if not self.keyring.has(minted.key):
+            raise Refused(401, "invalid_api_key", WRONG_KEY)
+        return Grant(minted.key, self.allowances.of(minted.key), minted.session)
+
+
+def credential(headers: Mapping[str, str], subprotocols: Iterable[str]) -> str | None:
+    """Find the key that a peer sent."""
+    scheme, _, bearer = headers.get("authorization", "").strip().partition(" ")
+    if scheme.lower() == "bearer" and (key := bearer.strip()):
+        return key
+    for offered in subprotocols:
+        if offered.startswith(IN_SUBPROTOCOL) and (key := offered.removeprefix(IN_SUBPROTOCOL)):
+            return key
+    return headers.get("api-key", "").strip() or None
+
+
+def answer_to(subprotocols: Iterable[str]) -> str | None:
+    """Choose the subprotocol to answer with: never the one that holds a key."""
+    return SUBPROTOCOL if SUBPROTOCOL in subprotocols else None

@@ -1,0 +1,228 @@
+"""`/v1/realtime`: OpenAI Realtime over WebSocket, and the short-lived keys for browsers.
+
+Whatever model a client asks for, it gets ours and is told its name: their defaults name models
+that only OpenAI has.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import time
+from dataclasses import replace
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
+
+import msgspec
+from msgspec import Meta
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import BaseRoute, Route, WebSocketRoute
+from starlette.websockets import WebSocket
+
+from realtime.audio.pcm import FRAME_MS
+from realtime.config import Settings
+from realtime.engine.api import ModelInfo
+from realtime.errors import Refused
+from realtime.gateway.auth import Grant
+from realtime.gateway.ephemeral import DEFAULT_S, LONGEST_S, SHORTEST_S
+from realtime.gateway.refusals import REFUSALS, denial
+from realtime.gateway.websocket import SocketTransport
+from realtime.protocols.openai.beta import modern, old_session
+from realtime.protocols.openai.codec import OpenAiCodec
+from realtime.protocols.openai.errors import BadEvent
+from realtime.protocols.openai.session import Defaults, read_session
+
+if TYPE_CHECKING:
+    from realtime.gateway.app import Gateway
+
+BETA_HEADER = "realtime=v1"
+BETA_SUBPROTOCOL = "openai-beta.realtime-v1"
+LONGEST_BODY = 256 << 10  # bytes
+NEVER_S = 86_400.0
+
+# ---- the body of a request for a short-lived key ------------------------------------------------
+
+
+class Expiry(msgspec.Struct, frozen=True):
+    """How long a key shall hold."""
+
+    anchor: Literal["created_at"] = "created_at"
+    seconds: Annotated[int, Meta(ge=SHORTEST_S, le=LONGEST_S)] = DEFAULT_S
+
+
+class SecretAsked(msgspec.Struct, frozen=True):
+    """What a short-lived key is asked for."""
+
+    expires_after: Expiry | None = None
+    session: dict[str, Any] | None = None
+
+
+# ---- routes -------------------------------------------------------------------------------------
+
+
+class RealtimeRoutes:
+    """What is served under /v1/realtime."""
+
+    def __init__(self, gateway: Gateway) -> None:
+        self.gateway = gateway
+        self.defaults = defaults_of(gateway.settings)
+
+    def routes(self) -> list[BaseRoute]:
+        """Give the routes."""
+        return [
+            WebSocketRoute("/v1/realtime", self.socket),
+            Route("/v1/realtime", self.gateway.upgrade),
+            Route("/v1/realtime/client_secrets", self.client_secrets, methods=["POST"]),
+            Route("/v1/realtime/sessions", self.beta_session, methods=["POST"]),
+        ]
+
+    async def socket(self, socket: WebSocket) -> None:
+        """Serve one client, or refuse it before the upgrade."""
+
+        async def serve(grant: Grant, model: ModelInfo) -> None:
+            await self.converse(socket, grant, model)
+
+        await self.gateway.admit(socket, serve, check=check_query)
+
+    async def converse(self, socket: WebSocket, grant: Grant, model: ModelInfo) -> None:
+        """Take the client to its conversation and run it until its time is over."""
+        gateway, query = self.gateway, socket.query_params
+        seconds = gateway.settings.connection.lifetime_s
+        expires_at = int(time.time() + seconds)
+        codec = OpenAiCodec(expires_at=expires_at, defaults=self.defaults, beta=wants_beta(socket))
+        transport = SocketTransport(socket)
+        try:
+            configured = codec.configure(self.wanted(socket, grant))
+        except BadEvent as error:  # a key of another server, which understood its session
+            await transport.close(1008, str(error))
+            return
+        seat, greeting = gateway.greet(query.get("conversation"), model)
+        session = gateway.session(seat, automatic=True)
+        for event in configured:
+            # The greeting shows these settings; that they were applied is nothing to tell.
+            session.receive(event)
+        connection = gateway.connection(
+            transport,
+            codec,
+            session,
+            grant,
+            # Pings tell whether the client is there; it may be silent as long as it likes.
+            replace(gateway.settings.connection, idle_s=NEVER_S),
+        )
+        message = f"Your session hit the maximum duration of {seconds / 60:g} minutes."
+        expiring = asyncio.get_running_loop().call_later(
+            seconds, connection.fail, "session_expired", message, 1001
+        )
+        try:
+            await gateway.run(connection, seat, greeting)
+        finally:
+            expiring.cancel()
+
+    def wanted(self, socket: WebSocket, grant: Grant) -> dict[str, Any]:
+        """Give the session object to begin with: of the short-lived key, or by the address."""
+        if grant.session is None and socket.query_params.get("intent") == "transcription":
+            return {"type": "transcription"}
+        return grant.session or {}
+
+    async def client_secrets(self, request: Request) -> Response:
+        """Mint a short-lived key that is bound to a session."""
+        try:
+            grant = self.minter(request)
+            asked = parsed(await body_of(request), SecretAsked)
+            value, expires_at, session = self.mint(grant, asked)
+        except REFUSALS as error:
+            return denial(error)
+        return JSONResponse({"value": value, "expires_at": expires_at, "session": session})
+
+    async def beta_session(self, request: Request) -> Response:
+        """Mint one as the beta did: the body is the session, and the answer too."""
+        try:
+            grant = self.minter(request)
+            asked = SecretAsked(session=parsed(await body_of(request), dict[str, Any]))
+            value, expires_at, session = self.mint(grant, asked, beta=True)
+        except REFUSALS as error:
+            return denial(error)
+        return JSONResponse(
+            {**old_session(session), "client_secret": {"value": value, "expires_at": expires_at}}
+        )
+
+    def minter(self, request: Request) -> Grant:
+        """Let in who may mint short-lived keys; raises Refused."""
+        grant = self.gateway.gate.authorise(request.headers)
+        if grant.short_lived:
+            message = "A short-lived key makes no others; use the API key on your server."
+            raise Refused(403, "insufficient_permissions", message)
+        return grant
+
+    def mint(
+        self, grant: Grant, asked: SecretAsked, *, beta: bool = False
+    ) -> tuple[str, int, dict[str, Any]]:
+        """Give a short-lived key, when it ends, and its session; raises Refused and Busy."""
+        given = asked.session or {}
+        try:
+            given = modern(given, "session") if beta else given
+            session = read_session(given, self.defaults)
+        except BadEvent as error:
+            raise Refused(400, error.reason, str(error), param=error.param) from None
+        seconds = (asked.expires_after or Expiry()).seconds
+        # What the client gave is bound, not what it leads to: the server's settings may change.
+        value, expires_at = self.gateway.gate.mint.make(grant.key, given, seconds)
+        return value, expires_at, {**session, **self.identity()}
+
+    def identity(self) -> dict[str, Any]:
+        """Name the session that a key is for; it is made anew by each connection."""
+        status = self.gateway.engine.status()
+        named = {"model": status.name} if isinstance(status, ModelInfo) else {}
+        return {"object": "realtime.session", "id": f"sess_{secrets.token_hex(8)}", **named}
+
+
+def defaults_of(settings: Settings) -> Defaults:
+    """Say what holds where a client says nothing."""
+    endpoint = settings.endpoint
+    return Defaults(
+        hangover_ms=endpoint.hangover_ms,
+        min_hangover_ms=FRAME_MS,
+        prefix_padding_ms=endpoint.prefix_padding_ms,
+        sampling=settings.session.sampling,
+    )
+
+
+def check_query(socket: WebSocket) -> None:
+    """Refuse what cannot be had by the address; raise Refused."""
+    if socket.query_params.get("call_id"):
+        message = "There is no such call, or its events are on its own data channel."
+        raise Refused(404, "call_not_found", message, param="call_id")
+
+
+def wants_beta(socket: WebSocket) -> bool:
+    """Tell whether a client knows the names of the beta only."""
+    named = BETA_HEADER in socket.headers.get("openai-beta", "")
+    return named or BETA_SUBPROTOCOL in socket.scope["subprotocols"]
+
+
+async def body_of(request: Request) -> bytes:
+    """Read a body, but not a huge one; raise Refused."""
+    body = b""
+    async for piece in request.stream():
+        body += piece
+        if len(body) > LONGEST_BODY:
+            message = f"The body is longer than {LONGEST_BODY >> 10} KiB."
+            raise Refused(413, "request_too_large", message)
+    return body
+
+
+T = TypeVar("T")
+
+
+def parsed(body: bytes, kind: type[T]) -> T:
+    """Read JSON, or nothing at all; raise Refused naming the field."""
+    try:
+        return msgspec.json.decode(body or b"{}", type=kind)
+    except msgspec.ValidationError as error:
+        message, _, place = str(error).partition(" - at `$.")
+        param = place.rstrip("`") or None
+        raise Refused(
+            400, "invalid_value", f"{param or 'The body'}: {message}.", param=param
+        ) from None
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        raise Refused(400, "invalid_json", "The body is not valid JSON.") from None

@@ -1,0 +1,41 @@
+"""Saying no over HTTP, before any upgrade, in the form whose message OpenAI's clients show."""
+
+from __future__ import annotations
+
+import math
+
+from starlette.responses import JSONResponse
+
+from realtime.errors import Busy, LimitReached, Refused
+
+TYPES = {429: "rate_limit_error", 503: "server_error"}
+Refusal = Refused | Busy | LimitReached
+REFUSALS = (Refused, Busy, LimitReached)
+
+
+def denial(error: Refusal, **more: object) -> JSONResponse:
+    """Say why not, and when to come back if that helps (RFC 9110 10.2.3)."""
+    match error:
+        case Busy():
+            body = error_body(503, "server_busy", str(error))
+            return JSONResponse(
+                {"status": "busy", "message": str(error), **body, **more}, 503, after(error)
+            )
+        case LimitReached():
+            return JSONResponse(error_body(429, error.code, str(error)), 429, after(error))
+        case Refused():
+            body = error_body(error.status, error.code, str(error), error.param)
+            # RFC 9110 11.6.1: a 401 names the way to show who one is.
+            headers = {"WWW-Authenticate": "Bearer"} if error.status == 401 else None
+            return JSONResponse(body, error.status, headers)
+
+
+def after(error: Busy | LimitReached) -> dict[str, str]:
+    """Say when to come back, in whole seconds."""
+    return {"Retry-After": f"{max(1, math.ceil(error.retry_after))}"}
+
+
+def error_body(status: int, code: str, message: str, param: str | None = None) -> dict[str, object]:
+    """Write an error as the OpenAI API does."""
+    kind = TYPES.get(status, "invalid_request_error")
+    return {"error": {"message": message, "type": kind, "code": code, "param": param}}

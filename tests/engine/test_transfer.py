@@ -1,0 +1,21 @@
+"""Numbers arrive as they are; on a CPU nothing is copied that need not be."""
+
+from __future__ import annotations
+
+import torch
+
+from realtime.engine.transfer import claim, fetch, pinned, send
+
+CPU = torch.device("cpu")
+
+
+def test_numbers_arrive_with_their_kind():
+    assert send([1, 2], CPU).equal(torch.tensor([1, 2]))
+    assert send([0.1], CPU, torch.float64).equal(torch.tensor([0.1], dtype=torch.float64))
+    assert send([[0], [3]], CPU, torch.int32).dtype == torch.int32
+
+
+def test_on_a_cpu_tensors_stay_where_they_are():
+    held = torch.arange(3)
+    claim(CPU)
+    assert send(held, CPU) is pinned(held, CPU) is fetch(held) is held

@@ -1,0 +1,130 @@
+"""Short-lived keys: what holds, what does not, and that only what was signed does."""
+
+from __future__ import annotations
+
+import string
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from realtime.errors import Busy
+from realtime.gateway import ephemeral
+from realtime.gateway.ephemeral import Mint, Minted, looks_minted
+from realtime.gateway.keys import TOKEN
+
+SECRET = "a secret of at least 32 characters"
+SESSION = {"type": "realtime", "instructions": "Be brief: «да»."}
+
+
+class Clock:
+    now = 1_000_000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock():
+    return Clock()
+
+
+def test_a_key_holds_until_its_time_is_over(clock):
+    mint = Mint(SECRET, clock)
+    value, expires_at = mint.make("a key", SESSION, 600)
+    assert value.startswith("ek_")
+    assert TOKEN.fullmatch(value)
+    assert expires_at == 1_000_600
+    assert mint.check(value) == Minted("a key", SESSION)
+    clock.now += 599.9
+    assert mint.check(value) is not None
+    clock.now += 0.1
+    assert mint.check(value) is None
+
+
+def test_no_two_keys_are_the_same(clock):
+    mint = Mint(SECRET, clock)
+    assert mint.make("k", {}, 600) != mint.make("k", {}, 600)
+
+
+def test_servers_with_one_secret_know_each_others_keys_and_others_do_not(clock):
+    value, _ = Mint(SECRET, clock).make("k", SESSION, 600)
+    assert Mint(SECRET, clock).check(value) is not None
+    assert Mint(SECRET + ".", clock).check(value) is None
+    assert Mint("", clock).check(value) is None
+    assert Mint("", clock).check(Mint("", clock).make("k", {}, 600)[0]) is None
+
+
+def test_a_session_too_long_for_a_header_is_kept_while_its_key_holds(clock):
+    mint = Mint(SECRET, clock)
+    long = {"instructions": "x" * 100_000}
+    value, _ = mint.make("k", long, 600)
+    later, _ = mint.make("k", long, 900)
+    assert len(value) < 400
+    assert mint.check(value) == Minted("k", long)
+    assert len(mint.kept) == 1
+    clock.now += 700
+    assert mint.check(later) == Minted("k", long)
+    assert Mint(SECRET, clock).check(later) is None, "not without the session it is for"
+    clock.now += 700
+    mint.make("k", {"instructions": "y" * 3_000}, 600)
+    assert len(mint.kept) == 1
+
+
+def test_what_is_kept_is_bounded(clock, monkeypatch):
+    monkeypatch.setattr(ephemeral, "KEPT_BYTES", 10_000)
+    mint = Mint(SECRET, clock)
+    mint.make("k", {"instructions": "x" * 6_000}, 600)
+    with pytest.raises(Busy):
+        mint.make("k", {"instructions": "y" * 6_000}, 600)
+    clock.now += 600
+    mint.make("k", {"instructions": "y" * 6_000}, 600)
+
+
+ALPHABET = string.ascii_letters + string.digits + "-_.= \x00é\udc80"
+GENUINE, _ = Mint(SECRET, Clock()).make("a key", SESSION, 600)
+
+
+@given(
+    at=st.integers(0, len(GENUINE) - 1),
+    removed=st.integers(0, 3),
+    added=st.text(ALPHABET, max_size=3),
+)
+def test_a_changed_key_never_holds(at, removed, added):
+    changed = GENUINE[:at] + added + GENUINE[at + removed :]
+    assert (Mint(SECRET, Clock()).check(changed) is not None) == (changed == GENUINE)
+
+
+def test_every_single_changed_letter_is_noticed():
+    mint = Mint(SECRET, Clock())
+    for at in range(len(GENUINE)):
+        for letter in ALPHABET:
+            changed = GENUINE[:at] + letter + GENUINE[at + 1 :]
+            assert changed == GENUINE or mint.check(changed) is None
+
+
+@given(st.text(max_size=300) | st.text(ALPHABET, max_size=300).map(lambda text: f"ek_{text}"))
+def test_nothing_else_holds(text):
+    assert Mint(SECRET, Clock()).check(text) is None
+
+
+def test_signatures_are_compared_in_constant_time(monkeypatch):
+    compared = []
+    genuine = ephemeral.hmac.compare_digest
+
+    def compare(ours: bytes, theirs: bytes) -> bool:
+        compared.append((ours, theirs))
+        return genuine(ours, theirs)
+
+    mint = Mint(SECRET, Clock())
+    monkeypatch.setattr(ephemeral.hmac, "compare_digest", compare)
+    mint.check("ek_abc.def")
+    ((ours, theirs),) = compared
+    assert (len(ours), theirs) == (43, b"def")
+
+
+@pytest.mark.parametrize(
+    ("value", "ours"), [("ek_a.b", True), ("ek_dummy", False), ("sk-a.b", False), ("", False)]
+)
+def test_what_is_meant_for_one_of_ours(value, ours):
+    assert looks_minted(value) is ours
