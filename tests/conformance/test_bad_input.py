@@ -84,6 +84,28 @@ REQUIRED = {
     ("content_index",),
     ("audio_end_ms",),
 }
+NOT_EVENTS = [
+    "",
+    "x",
+    "{",
+    "null",
+    "7",
+    "[]",
+    '"session.update"',
+    "{}",
+    '{"type": null}',
+    '{"type": 7}',
+    '{"type": ""}',
+    '{"type": "session.created"}',
+    '{"type": "no.such.event"}',
+    '{"type": "' + "x" * 100_000 + '"}',
+    "[" * 100_000,
+    '{"a":' * 100_000,
+    '{"type": "input_audio_buffer.append", "audio": NaN}',
+    '{"type": "\ud800"}'.encode("utf-8", "surrogatepass").decode("utf-8", "replace"),
+    '{"type": "\\ud800"}',
+    '{"type": "session.update", "session": {"type": "realtime", "max_output_tokens": 1e999}}',
+]
 WRONG = [MISSING, None, 7, -1, 1e308, True, "", "x" * 100_000, "\ud800", [], [[]], {}, {"a": None}]
 
 
@@ -228,44 +250,17 @@ async def test_an_event_id_may_be_anything(server):
             assert error["event_id"] in (value, None)
 
 
-@pytest.mark.parametrize(
-    "text",
-    [
-        "",
-        "x",
-        "{",
-        "null",
-        "7",
-        "[]",
-        '"session.update"',
-        "{}",
-        '{"type": null}',
-        '{"type": 7}',
-        '{"type": ""}',
-        '{"type": "session.created"}',
-        '{"type": "no.such.event"}',
-        '{"type": "' + "x" * 100_000 + '"}',
-        "[" * 100_000,
-        '{"a":' * 100_000,
-        '{"type": "input_audio_buffer.append", "audio": NaN}',
-        '{"type": "\ud800"}'.encode("utf-8", "surrogatepass").decode("utf-8", "replace"),
-        '{"type": "\\ud800"}',
-        '{"type": "session.update", "session": {"type": "realtime", "max_output_tokens": 1e999}}',
-    ],
-    ids=lambda text: text[:20],
-)
-async def test_what_is_not_an_event_is_refused(server, text):
+async def test_what_is_not_an_event_is_refused(server):
     async with abusing(server) as abuser:
-        assert (await abuser.error(text))["message"]
+        for text in NOT_EVENTS:
+            assert (await abuser.error(text))["message"], text[:50]
 
 
-@pytest.mark.parametrize(
-    "audio", ["=", "x", "\u00e9\u00e9\u00e9\u00e9", "AAA", "AA==AA==", "A" * 9 + "\n", "%%%%"]
-)
-async def test_invalid_base64_is_refused(server, audio):
-    append = {"type": "input_audio_buffer.append", "audio": audio, "event_id": "bad"}
+async def test_invalid_base64_is_refused(server):
     async with abusing(server) as abuser:
-        assert (await abuser.error(append))["event_id"] == "bad"
+        for audio in ("=", "x", "\u00e9" * 4, "AAA", "AA==AA==", "A" * 9, "%%%%"):
+            append = {"type": "input_audio_buffer.append", "audio": audio, "event_id": audio}
+            assert (await abuser.error(append))["event_id"] == audio
 
 
 async def test_binary_messages_are_refused(server):
