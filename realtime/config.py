@@ -12,6 +12,7 @@ import re
 import types
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields, is_dataclass
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
@@ -30,6 +31,8 @@ CLIENT_KEY = "REALTIME_KEY"
 """In the environment, what `realtime ask` shows a server; no setting."""
 SECRET = {("auth", "keys"), ("auth", "secret")}
 """Settings whose values are never shown."""
+
+ICE_URL = re.compile(r"(stuns?:[^\s?]+|turns?:[^\s?]+(\?transport=(udp|tcp))?)")  # RFC 7064, 7065
 
 Key = tuple[str, ...]
 """Where a setting stands: ("server", "port")."""
@@ -162,6 +165,42 @@ class LimitsConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class WebRtcConfig:
+    """Calls over WebRTC: how many, and by which ICE servers; none unless told."""
+
+    peers: int = 100
+    opening: int = 32
+    """Calls that are not connected yet; each has a place and a port until then."""
+    connect_s: float = 15.0
+    """Seconds that a call may take to connect."""
+    ice_servers: str = ""
+    """Addresses like stun:example.org:3478 or turn:example.org?transport=udp, between spaces."""
+    ice_username: str = ""
+    ice_credential: str = field(default="", repr=False)
+    """Of the TURN servers; peers are told them too."""
+    public_address: str = ""
+    """The IP address by which peers reach this machine, if it is not one of its own."""
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be meant; raise ValueError naming the field."""
+        for name in ("peers", "opening"):
+            if not 1 <= getattr(self, name) <= 10_000:
+                raise ValueError(f"{name} must be 1 to 10000, not {getattr(self, name)!r}")
+        if not 0 < self.connect_s <= 300:
+            raise ValueError(f"connect_s must be above 0, at most 300, not {self.connect_s!r}")
+        for url in self.ice_urls:
+            if not ICE_URL.fullmatch(url):
+                raise ValueError(f"ice_servers must be stun: and turn: addresses, not {url!r}")
+        if self.public_address:
+            ip_address(self.public_address)  # its ValueError says what is wrong
+
+    @property
+    def ice_urls(self) -> tuple[str, ...]:
+        """Give the addresses of the ICE servers."""
+        return tuple(self.ice_servers.split())
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """All settings; the field names are the sections of the file."""
 
@@ -170,6 +209,7 @@ class Settings:
     admission: AdmissionConfig = field(default_factory=AdmissionConfig)
     auth: AuthConfig = field(default_factory=AuthConfig)
     limits: LimitsConfig = field(default_factory=LimitsConfig)
+    webrtc: WebRtcConfig = field(default_factory=WebRtcConfig)
     endpoint: EndpointConfig = field(default_factory=EndpointConfig)
     session: SessionConfig = field(default_factory=SessionConfig)
     worker: WorkerConfig = field(default_factory=lambda: WorkerConfig(str(DEMO_MODEL)))

@@ -19,6 +19,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import ClassVar
 
 
@@ -79,12 +80,22 @@ class Refused(RealtimeError):
 
     close_code = 1008
 
-    def __init__(self, status: int, code: str, message: str, *, param: str | None = None) -> None:
+    def __init__(
+        self,
+        status: int,
+        code: str,
+        message: str,
+        *,
+        param: str | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
         super().__init__(message)
         self.status = status
         self.code = code
         self.param = param
         """The field or query parameter that is to blame."""
+        self.headers = dict(headers or {})
+        """Of the HTTP response, beside those that its status wants."""
 
 
 class AudioError(RealtimeError):

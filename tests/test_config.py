@@ -223,3 +223,29 @@ def test_limits_that_mean_nothing():
 def test_the_key_of_ask_is_no_setting(monkeypatch):
     monkeypatch.setenv("REALTIME_KEY", "sk-something")
     assert "REALTIME_KEY" not in config.environment()
+
+
+def test_calls_over_webrtc_ask_no_server_unless_told(toml):
+    assert config.load().webrtc.ice_urls == ()
+    file = toml('[webrtc]\nice_servers = "stun:a.example:3478 turn:b.example?transport=udp"\n')
+    environment = {"REALTIME_WEBRTC_PEERS": "7", "REALTIME_WEBRTC_ICE_CREDENTIAL": "secret"}
+    webrtc = config.load(file=file, environment=environment).webrtc
+    assert webrtc.ice_urls == ("stun:a.example:3478", "turn:b.example?transport=udp")
+    assert (webrtc.peers, webrtc.ice_credential) == (7, "secret")
+    assert "secret" not in repr(webrtc)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("ICE_SERVERS", "http://a.example"),
+        ("ICE_SERVERS", "stun:a.example?transport=udp"),
+        ("PUBLIC_ADDRESS", "a.example"),
+        ("PEERS", "0"),
+        ("OPENING", "100000"),
+        ("CONNECT_S", "0"),
+    ],
+)
+def test_what_webrtc_cannot_use_is_refused_with_its_name(key, value):
+    with pytest.raises(ConfigError, match=r"REALTIME_WEBRTC_" + key):
+        config.load(environment={"REALTIME_WEBRTC_" + key: value})

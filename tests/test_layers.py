@@ -35,6 +35,7 @@ TENSORS = {
     "graphs",
     "memory",
     "model",
+    "packing",
     "prompt",
     "quantise",
     "runner",

@@ -62,7 +62,7 @@ def load(
     progress("checkpoint", 0.0)
     source = locate(name)
     if not source.local:
-        found = _explained(name, lambda: PreTrainedConfig.get_config_dict(source.path)[0])
+        found = explained(name, lambda: PreTrainedConfig.get_config_dict(source.path)[0])
         refuse_other(name, found)
     place = choose_device(device)
     kind = choose_dtype(dtype, place)
@@ -72,18 +72,18 @@ def load(
         flash.refuse(place, kind)
         attention = "sdpa"  # of the audio tower; the language model attends through `cache.attend`
     progress("processor", 0.02)
-    processor = _explained(
+    processor = explained(
         name, lambda: AutoProcessor.from_pretrained(source.path, **source.options)
     )
     check_audio(processor)
     progress("weights", 0.05)
     with weights_progress(progress):
-        model, report = _explained(name, lambda: _from_pretrained(source, kind, attention))
+        model, report = explained(name, lambda: _from_pretrained(source, kind, attention))
     check_weights(name, report)
     text = model.config.text_config
     check_vocabulary(name, len(processor.tokenizer), text.vocab_size)
     progress("device", 0.97)
-    model = _explained(name, lambda: model.to(place)).eval()
+    model = explained(name, lambda: model.to(place)).eval()
     info = ModelInfo(
         Path(name).name if source.local else name,
         text.max_position_embeddings,
@@ -205,7 +205,7 @@ def _told(items: Any, total: int, progress: Progress) -> Iterator[Any]:
         yield item
 
 
-def _explained(name: str, load: Callable[[], T]) -> T:
+def explained(name: str, load: Callable[[], T]) -> T:
     """Run a part of loading; turn what it raises into a ModelError."""
     try:
         return load()

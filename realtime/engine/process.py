@@ -299,7 +299,10 @@ class WorkerEngine:
             case wire.Failed(serial):
                 link.reading = frozenset()
                 if answer := self.live.get(serial):
-                    answer.fail(wire.error_of(message))
+                    error = wire.error_of(message)
+                    if isinstance(error, Busy):
+                        error.retry_after = self.pace.retry_after
+                    answer.fail(error)
             case wire.Missing(serial, clips):
                 if answer := self.live.get(serial):
                     self._resend(answer, clips, link)

@@ -6,13 +6,15 @@ records it. A cancelled answer is in no later step.
 
 What is computed of a conversation stays in its extent when an answer ends, is cancelled or makes
 room: the next request of that conversation computes only what lies behind the longest common
-prefix. A cell is named by what was computed into it: a token, or a frame of a clip; equal cells
+prefix. A new conversation takes over what others begin with: as a rule, all before its first
+audio. A cell is named by what was computed into it: a token, or a frame of a clip; equal cells
 before it make it the same. When cells run out, idle conversations go first, the least recently
 used before others, then answers of low priority, then the latest; those begin again later.
 """
 
 from __future__ import annotations
 
+import itertools
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -22,6 +24,10 @@ from realtime.errors import Busy
 
 Cell = int | tuple[str, int]
 """A token, or a frame of a clip by its id."""
+RECENT = 8
+"""Idle conversations that are looked through, the latest first, for what a new one begins with."""
+WORTH = 8
+"""Cells that a copy from another conversation must save; fewer are computed about as soon."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -260,7 +266,7 @@ class Scheduler:
 
     def _begin(self, job: Job, moves: list[Move]) -> bool:
         """Give an answer its cells, with what is computed of it already; False without room."""
-        own, other = self.idle.pop(job.conversation, None), self._same_conversation(job)
+        own = self.idle.pop(job.conversation, None)
         shared = common(own.cells, job.cells) if own else 0
         extent = own.extent if own else None
         extent = self._find_cells(extent, job, moves)
@@ -268,12 +274,10 @@ class Scheduler:
             if own:
                 self._shelve(job.conversation, own)
             return False
-        if other is not None and other.serial in self.running:
-            assert other.extent is not None
-            copied = common(other.cells[: other.used], job.cells)
-            if copied > shared:
-                moves.append(Move(other.extent.start, extent.start, copied))
-                shared = copied
+        source, copied = self._longest_elsewhere(job, shared)
+        if source is not None:
+            moves.append(Move(source.start, extent.start, copied))
+            shared = copied
         # At least one position is computed, for the scores behind it.
         extent.used = min(shared, len(job.cells) - 1)
         self.arena.trim(extent, len(job.cells))
@@ -286,10 +290,24 @@ class Scheduler:
         self.running[job.serial] = job
         return True
 
-    def _same_conversation(self, job: Job) -> Job | None:
-        """Find an answer of the same conversation that is being worked on."""
-        others = [o for o in self.running.values() if o.conversation == job.conversation]
-        return max(others, key=lambda other: other.used, default=None)
+    def _longest_elsewhere(self, job: Job, shared: int) -> tuple[Extent | None, int]:
+        """Find who else has computed more of what an answer begins with, and how many cells.
+
+        Of other conversations nothing is taken that was heard in them, whatever it was named.
+        """
+        unheard = list(itertools.takewhile(lambda cell: isinstance(cell, int), job.cells))
+        best: tuple[Extent | None, int] = None, shared
+        for other in self.running.values():
+            same = other.conversation == job.conversation
+            assert other.extent is not None
+            found = common(other.cells[: other.used], job.cells if same else unheard)
+            if found >= best[1] + (1 if same else WORTH):
+                best = other.extent, found
+        for kept in itertools.islice(reversed(self.idle.values()), RECENT):
+            found = common(kept.cells, unheard)
+            if found >= best[1] + WORTH:
+                best = kept.extent, found
+        return best
 
     def _send_back(self, job: Job) -> None:
         """Let an answer wait again; what is computed of it stays while there is room."""

@@ -115,7 +115,7 @@ def awake(options: argparse.Namespace, gateway: Gateway) -> tuple[Brain, ModelIn
     checkpoint.locate(options.model)
     progress("libraries", 0.0)
     # Importing torch takes seconds; a wrong name was told before, and the gateway is heard.
-    from realtime.engine import brain, model, quantise
+    from realtime.engine import brain, model, packing, quantise
 
     quantise.refuse(options.weights)
     loaded = model.load(
@@ -126,8 +126,11 @@ def awake(options: argparse.Namespace, gateway: Gateway) -> tuple[Brain, ModelIn
         threads=options.threads,
         progress=progress,
     )
-    # Before anything else is done to its linear layers: torchao knows plain ones only.
-    quantise.quantise(loaded.model, options.weights)
+    if options.weights == "auto":
+        progress("packing", 0.97)
+        model.explained(options.model, lambda: packing.pack(loaded.model))
+    else:
+        quantise.quantise(loaded.model, options.weights)
     progress("warm-up", 0.98)
     return brain.build(
         loaded,

@@ -27,10 +27,11 @@ from realtime.errors import Busy, Refused
 from realtime.events import Notice, Ready, Trouble
 from realtime.gateway.admission import Admission, Seat
 from realtime.gateway.auth import Gate, Grant, answer_to
+from realtime.gateway.calls import Calls
 from realtime.gateway.connection import Connection, Transport
 from realtime.gateway.origins import CrossOrigin
 from realtime.gateway.realtime import RealtimeRoutes
-from realtime.gateway.refusals import REFUSALS, denial
+from realtime.gateway.refusals import REFUSALS, Refusal, denial
 from realtime.gateway.websocket import SocketTransport
 from realtime.metrics import Metrics
 from realtime.protocols import Codec
@@ -69,6 +70,10 @@ class Gateway:
         self.gate = Gate(settings.auth, settings.limits)
         self.connections: set[Connection] = set()
         self.departed = asyncio.Event()
+        self.realtime = RealtimeRoutes(self)
+        self.calls = Calls(
+            settings.webrtc, self, converse=self.realtime.call, check=self.realtime.check
+        )
 
     # ---- sockets --------------------------------------------------------------------------------
 
@@ -86,8 +91,7 @@ class Gateway:
             check(socket)
             model = self.enter(grant, resume)
         except REFUSALS as error:
-            self.metrics.refused.labels(error.code).inc()
-            await socket.send_denial_response(denial(error))
+            await socket.send_denial_response(self.refuse(error))
             return
         try:
             await socket.accept(subprotocol=answer_to(socket.scope["subprotocols"]))
@@ -117,9 +121,13 @@ class Gateway:
         try:
             request.state.grant = self.gate.authorise(request.headers)
         except Refused as error:
-            self.metrics.refused.labels(error.code).inc()
-            return denial(error)
+            return self.refuse(error)
         return None
+
+    def refuse(self, error: Refusal) -> Response:
+        """Say no, and count it."""
+        self.metrics.refused.labels(error.code).inc()
+        return denial(error)
 
     async def pcm(self, socket: WebSocket) -> None:
         """Serve one peer of /v1/pcm."""
@@ -206,6 +214,7 @@ class Gateway:
         for connection in tuple(self.connections):
             connection.leave(1001, "going away")
         await self.empty(seconds)
+        await self.calls.close()
 
     async def empty(self, seconds: float) -> None:
         """Wait until every connection is gone, but no longer than this."""
@@ -280,7 +289,8 @@ def create_app(
         Route("/metrics", gateway.numbers),
         WebSocketRoute("/v1/pcm", gateway.pcm),
         Route("/v1/pcm", gateway.upgrade),
-        *RealtimeRoutes(gateway).routes(),
+        *gateway.realtime.routes(),
+        *gateway.calls.routes(),
     ]
     app = Starlette(routes=routes)
     app.router.default = nowhere

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
@@ -22,11 +23,14 @@ from starlette.websockets import WebSocket
 from realtime.audio.pcm import FRAME_MS
 from realtime.config import Settings
 from realtime.engine.api import ModelInfo
-from realtime.errors import Refused
+from realtime.errors import Refused, WrongType
+from realtime.events import PeerInput, Trouble
 from realtime.gateway.auth import Grant
+from realtime.gateway.connection import Connection, Transport
 from realtime.gateway.ephemeral import DEFAULT_S, LONGEST_S, SHORTEST_S
 from realtime.gateway.refusals import REFUSALS, denial
 from realtime.gateway.websocket import SocketTransport
+from realtime.protocols import Codec
 from realtime.protocols.openai.beta import modern, old_session
 from realtime.protocols.openai.codec import OpenAiCodec
 from realtime.protocols.openai.errors import BadEvent
@@ -34,6 +38,8 @@ from realtime.protocols.openai.session import Defaults, read_session
 
 if TYPE_CHECKING:
     from realtime.gateway.app import Gateway
+    from realtime.gateway.calls import Call
+    from realtime.gateway.webrtc import PeerTransport
 
 BETA_HEADER = "realtime=v1"
 BETA_SUBPROTOCOL = "openai-beta.realtime-v1"
@@ -66,6 +72,7 @@ class RealtimeRoutes:
     def __init__(self, gateway: Gateway) -> None:
         self.gateway = gateway
         self.defaults = defaults_of(gateway.settings)
+        self.call_codec: Callable[[Call], tuple[Codec, list[PeerInput]]] = self.codec_of
 
     def routes(self) -> list[BaseRoute]:
         """Give the routes."""
@@ -85,18 +92,60 @@ class RealtimeRoutes:
         await self.gateway.admit(socket, serve, check=check_query)
 
     async def converse(self, socket: WebSocket, grant: Grant, model: ModelInfo) -> None:
-        """Take the client to its conversation and run it until its time is over."""
-        gateway, query = self.gateway, socket.query_params
-        seconds = gateway.settings.connection.lifetime_s
-        expires_at = int(time.time() + seconds)
-        codec = OpenAiCodec(expires_at=expires_at, defaults=self.defaults, beta=wants_beta(socket))
+        """Serve a client of the WebSocket."""
         transport = SocketTransport(socket)
+        codec = self.codec(beta=wants_beta(socket))
         try:
             configured = codec.configure(self.wanted(socket, grant))
         except BadEvent as error:  # a key of another server, which understood its session
             await transport.close(1008, str(error))
             return
-        seat, greeting = gateway.greet(query.get("conversation"), model)
+        resume = socket.query_params.get("conversation")
+        await self.talk(transport, codec, configured, grant, model, resume)
+
+    async def call(self, transport: PeerTransport, call: Call, model: ModelInfo) -> None:
+        """Serve a peer of WebRTC, which is connected by now."""
+        codec, configured = self.call_codec(call)
+
+        def began(connection: Connection) -> None:
+            transport.complain = lambda text: connection.tell(Trouble(WrongType.code, text))
+
+        resume = call.query.get("conversation")
+        await self.talk(transport, codec, configured, call.grant, model, resume, began=began)
+
+    def codec_of(self, call: Call) -> tuple[Codec, list[PeerInput]]:
+        """Make the codec of a call, and what sets its session up."""
+        codec = self.codec(binary=True)
+        wanted = [part for part in (call.grant.session, call.session) if part]
+        return codec, [event for part in wanted for event in codec.configure(part)]
+
+    def codec(self, *, beta: bool = False, binary: bool = False) -> OpenAiCodec:
+        """Make a codec for a session that begins now."""
+        expires_at = int(time.time() + self.gateway.settings.connection.lifetime_s)
+        return OpenAiCodec(expires_at=expires_at, defaults=self.defaults, beta=beta, binary=binary)
+
+    def check(self, session: dict[str, Any]) -> None:
+        """Raise Refused for a session that cannot be had."""
+        try:
+            read_session(session, self.defaults)
+        except BadEvent as error:
+            raise refusal(error) from None
+
+    async def talk(
+        self,
+        transport: Transport,
+        codec: Codec,
+        configured: list[PeerInput],
+        grant: Grant,
+        model: ModelInfo,
+        resume: str | None,
+        *,
+        began: Callable[[Connection], None] = lambda _: None,
+    ) -> None:
+        """Take a client to its conversation and run it until its time is over."""
+        gateway = self.gateway
+        seconds = gateway.settings.connection.lifetime_s
+        seat, greeting = gateway.greet(resume, model)
         session = gateway.session(seat, automatic=True)
         for event in configured:
             # The greeting shows these settings; that they were applied is nothing to tell.
@@ -109,6 +158,7 @@ class RealtimeRoutes:
             # Pings tell whether the client is there; it may be silent as long as it likes.
             replace(gateway.settings.connection, idle_s=NEVER_S),
         )
+        began(connection)
         message = f"Your session hit the maximum duration of {seconds / 60:g} minutes."
         expiring = asyncio.get_running_loop().call_later(
             seconds, connection.fail, "session_expired", message, 1001
@@ -163,7 +213,7 @@ class RealtimeRoutes:
             given = modern(given, "session") if beta else given
             session = read_session(given, self.defaults)
         except BadEvent as error:
-            raise Refused(400, error.reason, str(error), param=error.param) from None
+            raise refusal(error) from None
         seconds = (asked.expires_after or Expiry()).seconds
         # What the client gave is bound, not what it leads to: the server's settings may change.
         value, expires_at = self.gateway.gate.mint.make(grant.key, given, seconds)
@@ -185,6 +235,11 @@ def defaults_of(settings: Settings) -> Defaults:
         prefix_padding_ms=endpoint.prefix_padding_ms,
         sampling=settings.session.sampling,
     )
+
+
+def refusal(error: BadEvent) -> Refused:
+    """Refuse a request for its session."""
+    return Refused(400, error.reason, str(error), param=error.param)
 
 
 def check_query(socket: WebSocket) -> None:

@@ -26,8 +26,8 @@ def denial(error: Refusal, **more: object) -> JSONResponse:
         case Refused():
             body = error_body(error.status, error.code, str(error), error.param)
             # RFC 9110 11.6.1: a 401 names the way to show who one is.
-            headers = {"WWW-Authenticate": "Bearer"} if error.status == 401 else None
-            return JSONResponse(body, error.status, headers)
+            headers = {"WWW-Authenticate": "Bearer"} if error.status == 401 else {}
+            return JSONResponse(body, error.status, headers | error.headers)
 
 
 def after(error: Busy | LimitReached) -> dict[str, str]:

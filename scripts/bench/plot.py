@@ -39,8 +39,8 @@ def draw(panel: Panel) -> str:
     """Draw one panel."""
     points = [point for line in panel.lines.values() for point in line if point[1] > 0]
     xs = sorted({x for x, _ in points})
-    low = math.floor(math.log10(min(y for _, y in points)))
-    high = max(low + 1, math.ceil(math.log10(max(y for _, y in points))))
+    marks = scale(min(y for _, y in points), max(y for _, y in points))
+    low, high = math.log10(marks[0]), math.log10(marks[-1])
     near, far = scaled(xs[0], panel), scaled(xs[-1], panel)
 
     def at(x: float, y: float) -> tuple[float, float]:
@@ -55,13 +55,13 @@ def draw(panel: Panel) -> str:
         text(LEFT, TOP - 22, panel.title),
         text(WIDTH / 2, HEIGHT - 8, panel.x, anchor="middle"),
     ]
-    for power in range(low, high + 1):
-        _, y = at(xs[0], 10.0**power)
+    for mark in marks:
+        _, y = at(xs[0], mark)
         parts.append(f'<path d="M{LEFT} {y}H{WIDTH - RIGHT}" stroke="#ddd"/>')
-        parts.append(text(LEFT - 6, y + 4, f"{10.0**power:g}", anchor="end"))
+        parts.append(text(LEFT - 6, y + 4, f"{mark:,g}", anchor="end"))
     parts += [
-        text(at(x, 10.0**low)[0], HEIGHT - BOTTOM + 16, f"{x:g}", anchor="middle")
-        for x in xs[:: max(1, len(xs) // 8)]
+        text(at(x, marks[0])[0], HEIGHT - BOTTOM + 16, f"{x:g}", anchor="middle")
+        for x in labelled(xs)
     ]
     for i, (name, line) in enumerate(panel.lines.items()):
         colour = COLOURS[i % len(COLOURS)]
@@ -71,6 +71,20 @@ def draw(panel: Panel) -> str:
         parts += [f'<circle cx="{x}" cy="{y}" r="2.5" fill="{colour}"/>' for x, y in places]
         parts.append(text(LEFT + 8 + 130 * i, TOP - 6, name, fill=colour))
     return "".join(parts)
+
+
+def scale(least: float, most: float) -> list[float]:
+    """Give the marks 1, 2, 5, 10, ... from the last below the least to the first above the most."""
+    powers = range(math.floor(math.log10(least)), math.ceil(math.log10(most)) + 1)
+    marks = [step * 10.0**power for power in powers for step in (1, 2, 5)]
+    first = max(i for i, mark in enumerate(marks) if mark <= least)
+    last = next(i for i, mark in enumerate(marks) if mark >= most and i > first)
+    return marks[first : last + 1]
+
+
+def labelled(xs: list[float]) -> list[float]:
+    """Choose which of the horizontal values are written: all of a few, else round ones."""
+    return xs if len(xs) <= 8 else [x for x in xs if x == xs[0] or x % 5 == 0]
 
 
 def scaled(x: float, panel: Panel) -> float:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from realtime.engine.api import ModelInfo
+from realtime.engine.api import Memory, ModelInfo
 
 from . import ours, plot
 from .plan import Plan
@@ -74,8 +74,18 @@ def table(plan: Plan, mine: Ours, theirs: Theirs, bandwidth: float) -> dict[str,
             "of": "device" if mine.info.device.startswith("cuda") else "process, at its most",
             "ours": round(mine.memory_mib),
             "transformers": round(theirs.memory_mib),
+            "plan_of_ours": planned(mine.info.memory),
         },
     }
+
+
+def planned(memory: Memory | None) -> dict[str, int] | None:
+    """Give the memory plan that the worker made when it had loaded the model."""
+    if memory is None:
+        return None
+    parts = asdict(memory)
+    cells = parts.pop("cells")
+    return {**{name: round(size / 2**20) for name, size in parts.items()}, "tokens_kept": cells}
 
 
 def cancelling(mine: Ours, theirs: Theirs) -> dict[str, float] | None:

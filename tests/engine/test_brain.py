@@ -100,7 +100,11 @@ def test_conversations_do_not_see_each_other(speaker):
     other = desk.ask(UserTurn((CLIPS[0],)), conversation="b")
     desk.run()
     assert desk.tokens(one) == desk.tokens(other)
-    assert desk.usage(other).cached_tokens == 0
+    # Of what others heard and said nothing is reused, only what every conversation begins with.
+    request = Request("r", "b", (UserTurn((CLIPS[0],)),))
+    (placed,) = desk.brain.prompts.build(request).clips
+    assert desk.usage(one).cached_tokens == 0
+    assert desk.usage(other).cached_tokens == placed.start
 
 
 def trouble(desk: Desk, monkeypatch, most: int, error: Exception) -> None:

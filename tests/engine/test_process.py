@@ -24,12 +24,15 @@ import tiny_model
 from hypothesis import given
 from hypothesis import strategies as st
 
+from realtime.engine import wire
 from realtime.engine.api import Clip, Delta, Loading, ModelInfo, Request, Sampling, Usage, UserTurn
+from realtime.engine.link import command as real_command
 from realtime.engine.process import PENDING, Answer, WorkerConfig, WorkerEngine
 from realtime.errors import Busy, ContextTooLong, EngineError, ModelError, WorkerLost
 
 ROOT = Path(__file__).parents[2]
 FAKE_WORKER = Path(__file__).with_name("fake_worker.py")
+DOOMED_WORKER = Path(__file__).with_name("doomed_worker.py")
 GREEDY = Sampling(temperature=0.0, max_tokens=900)
 
 
@@ -217,6 +220,14 @@ async def test_what_a_busy_engine_tells_to_wait_follows_what_answers_take():
             with pytest.raises(Busy) as second:
                 await collect(engine, ask("say b"))
         assert second.value.retry_after == engine.pace.retry_after != first.value.retry_after
+
+
+def test_what_a_busy_worker_tells_to_wait_follows_the_same_pace():
+    engine = fake()
+    engine.pace.ended(6.0, 2)
+    engine.live = {1: Answer(1, ask("x"))}
+    engine._heard(wire.Failed(1, "busy", "full", 1.0), SimpleNamespace(reading=frozenset()))
+    assert engine.live[1].error.retry_after == 3.0
 
 
 async def test_a_stalled_worker_is_killed_and_its_answer_goes_on():
@@ -485,6 +496,52 @@ async def test_kill_9_in_the_middle_of_long_answers_changes_nothing(real):
         # What was computed already died with the worker.
         usage = replace(after[-1].usage, cached_tokens=before[-1].usage.cached_tokens)
         assert usage == before[-1].usage
+
+
+def doomed(stage: str, marks: Path, model: Path, **config) -> WorkerEngine:
+    """An engine whose worker is killed at a stage of its work."""
+
+    def command(config: WorkerConfig) -> list[str]:
+        program, _, _, _, *options = real_command(config)
+        return [program, str(DOOMED_WORKER), f"--stage={stage}", f"--marks={marks}", *options]
+
+    settings = {"device": "cpu", "threads": 1, "chunk": 16, "backoff": 0.0} | config
+    return WorkerEngine(WorkerConfig(str(model), **settings), command=command)
+
+
+async def follow(engine: WorkerEngine, request: Request, came: list[Delta]) -> None:
+    """Collect an answer into a list that is there also when it fails."""
+    async with aclosing(engine.generate(request)) as deltas:
+        async for delta in deltas:
+            came.append(delta)  # noqa: PERF401
+
+
+def stages(marks: Path) -> list[str]:
+    return [path.name.split()[0] for path in marks.iterdir()]
+
+
+async def test_sigkill_while_loading_costs_those_who_wait_nothing(tmp_path, endless):
+    async with doomed("load", tmp_path, endless) as engine:
+        assert len(tokens(await collect(engine, ask(HEARD, sampling=SHORT)))) == 60
+        assert engine.restarts == 1
+    assert stages(tmp_path) == ["load"]
+
+
+@pytest.mark.parametrize("stage", ["encode", "prefill", "decode"])
+async def test_sigkill_at_a_stage_ends_one_answer_with_its_name(tmp_path, endless, stage):
+    async with doomed(stage, tmp_path, endless, deaths=2) as engine:
+        request = ask("I go on", sampling=replace(SHORT, max_tokens=200))
+        undisturbed = await collect(engine, request)
+        async with aclosing(engine.generate(request)) as other:
+            deltas = [await anext(other)]
+            came: list[Delta] = []
+            with pytest.raises(WorkerLost, match="died 2 times at this answer"):
+                await follow(engine, ask(Clip("doomed", HEARD.pcm), sampling=SHORT), came)
+            deltas += [delta async for delta in other]
+        assert tokens(deltas) == tokens(undisturbed)
+        assert len(tokens(came)) == (3 if stage == "decode" else 0)
+        assert len(tokens(await collect(engine, ask(HEARD, sampling=SHORT)))) == 60
+        assert stages(tmp_path) == [stage] * engine.restarts
 
 
 async def test_a_folder_that_is_no_model_is_told(tmp_path):

@@ -196,6 +196,31 @@ def test_side_work_takes_a_copy_of_what_its_conversation_is_at():
     assert made.parts == (Part(1, 6, 7, 0, True), Part(2, 5, 7, move.target, True))
 
 
+def test_a_new_conversation_takes_over_what_others_begin_with():
+    scheduler = Scheduler(SchedulerConfig(slots=3, cells=4000))
+    preamble = list(range(100, 110))
+    scheduler.add(1, [*preamble, ("a", 0), 7], conversation="c1")
+    run(scheduler, 1)
+    scheduler.add(2, [*preamble, ("a", 0), 8], conversation="c2")
+    made = step(scheduler)
+    (move,) = made.moves
+    assert (move.source, move.count) == (0, 10)
+    assert Part(2, 10, 12, move.target, True) in made.parts
+    scheduler.cancel(1)
+    scheduler.cancel(2)
+    scheduler.add(3, [*preamble, ("b", 0)], conversation="c3")
+    made = step(scheduler)
+    assert [move.count for move in made.moves] == [10]
+
+
+def test_what_is_computed_about_as_soon_is_not_copied():
+    scheduler = Scheduler(SchedulerConfig(slots=3, cells=4000))
+    scheduler.add(1, [100, 101, 102, ("a", 0)], conversation="c1")
+    run(scheduler, 1)
+    scheduler.add(2, [100, 101, 102, ("b", 0)], conversation="c2")
+    assert step(scheduler).moves == ()
+
+
 def test_of_two_answers_of_a_conversation_the_longer_is_kept():
     scheduler = filled(1)
     scheduler.add(2, [4, 5], conversation="c1")
@@ -252,6 +277,10 @@ def test_what_two_rows_have_in_common(row, cut):
 # Any order of events -----------------------------------------------------------------------------
 
 
+PREAMBLE = list(range(12))
+"""What every conversation begins with, and may take over from others."""
+
+
 class World:
     """A scheduler with cells that hold what is computed into them, and answers that say tokens."""
 
@@ -268,7 +297,7 @@ class World:
     def ask(self, conversation: str, keep: int, new: int, low: bool, alone: bool) -> None:
         """Ask for an answer that shares so much with what its conversation held last."""
         self.serial += 1
-        history = self.history.get(conversation, [])[:keep]
+        history = self.history.get(conversation, PREAMBLE)[:keep]
         cells = [*history, *((f"{self.serial}", i) for i in range(new + 1))][: self.most]
         try:
             self.scheduler.add(self.serial, cells, conversation=conversation, low=low, alone=alone)

@@ -46,6 +46,9 @@ def test_smoke_measures_everything_on_both_sides(tmp_path, capsys):
     assert found["cancel_ms"]["transformers"] >= 0
     assert found["memory_mib"]["ours"] > 100
     assert found["memory_mib"]["transformers"] > 100
+    plan = found["memory_mib"]["plan_of_ours"]
+    assert plan["kv"] > 0
+    assert plan["tokens_kept"] >= 2048
     assert found["parameters"] < 1_000_000
     assert 0 < found["decode_alone"]["weights_mb"] < 1
     assert found["decode_alone"]["ours_ms"] > found["decode_alone"]["floor_ms"] > 0
@@ -143,3 +146,16 @@ def test_a_plot_stays_within_its_frame(log_x):
 
 def test_one_point_is_a_plot_too():
     ET.fromstring(plot.svg("t", [plot.Panel("p", "x", {"a": [(1.0, 1.0)]}, log_x=True)]))
+
+
+@pytest.mark.parametrize(
+    ("least", "most", "marks"),
+    [(41, 6000, [20, 50, 100, 200, 500, 1000, 2000, 5000, 10_000]), (1, 1, [1, 2]), (3, 5, [2, 5])],
+)
+def test_the_marks_of_a_scale_hold_every_value(least, most, marks):
+    assert plot.scale(least, most) == pytest.approx(marks)
+
+
+def test_of_many_turns_round_ones_are_written():
+    assert plot.labelled([1.0, 2.0, 4.0]) == [1.0, 2.0, 4.0]
+    assert plot.labelled([float(n) for n in range(1, 21)]) == [1.0, 5.0, 10.0, 15.0, 20.0]

@@ -51,6 +51,7 @@ ASKED_WRONGLY = frozenset(
         "bad_message",
         "rate_limit_exceeded",
         "session_expired",
+        "wrong_type",
     }
 )
 """Trouble that the client brought about; the rest is ours, a server_error."""

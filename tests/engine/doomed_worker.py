@@ -1,0 +1,88 @@
+"""A worker with the real model that is killed (SIGKILL) at one stage of its work (`--stage`).
+
+While it loads, once in all; else whenever it is at an answer that hears the clip `doomed`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+from pathlib import Path
+
+from realtime.engine import embeddings, model, runner, worker
+
+DOOMED = "doomed"
+
+
+def die(stage: str, marks: Path) -> None:
+    """Leave a mark, and be killed as the system would."""
+    (marks / f"{stage} {os.getpid()}").touch()
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def while_loading(marks: Path) -> None:
+    stock = model.weights_progress
+
+    def weights_progress(progress):
+        # The processor is there, the weights are about to be read.
+        if not list(marks.iterdir()):
+            die("load", marks)
+        return stock(progress)
+
+    model.weights_progress = weights_progress
+
+
+def while_encoding(marks: Path) -> None:
+    of, encode = embeddings.Embeddings.of, embeddings.encode
+    heard: set[str] = set()
+
+    def named(self, clips):
+        clips = list(clips)
+        heard.update(clip.id for clip in clips)
+        return of(self, clips)
+
+    def killing(tower, mels):
+        made = encode(tower, mels)
+        if DOOMED in heard:
+            die("encode", marks)
+        return made
+
+    embeddings.Embeddings.of, embeddings.encode = named, killing
+
+
+def while_running(stage: str, marks: Path) -> None:
+    """Die behind the first piece of the prompt, or behind the third token of the answer."""
+    forward = runner.Runner._forward
+
+    def killing(self, parts):
+        hidden = forward(self, parts)
+        for part in parts:
+            answer = self.answers[part.serial]
+            if any(placed.clip.id == DOOMED for placed in answer.clips):
+                reads = 0 < part.start < answer.prompt - 1
+                talks = part.stop > answer.prompt + 2
+                if reads if stage == "prefill" else talks:
+                    die(stage, marks)
+        return hidden
+
+    runner.Runner._forward = killing
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--stage", required=True)
+    parser.add_argument("--marks", type=Path, required=True)
+    options, rest = parser.parse_known_args()
+    match options.stage:
+        case "load":
+            while_loading(options.marks)
+        case "encode":
+            while_encoding(options.marks)
+        case stage:
+            while_running(stage, options.marks)
+    worker.main(rest)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,79 @@
+"""What a session says is kept a while for those who follow it, and holds nobody up."""
+
+from __future__ import annotations
+
+import asyncio
+
+from fakes import GUARD_S
+
+from realtime.gateway.followers import KEPT, Followed, sent_event
+
+
+async def read(followed: Followed, number: int = 0) -> list[str]:
+    async with asyncio.timeout(GUARD_S):
+        return [text async for text in followed.follow(number)]
+
+
+async def test_messages_are_numbered_events():
+    followed = Followed()
+    followed.add('{"type":"ready"}')
+    followed.add('{"type":"partial"}')
+    followed.end()
+    assert await read(followed) == [
+        'id: 1\ndata: {"type":"ready"}\n\n',
+        'id: 2\ndata: {"type":"partial"}\n\n',
+    ]
+
+
+async def test_a_follower_gets_what_comes_while_it_reads():
+    followed = Followed()
+    reading = asyncio.create_task(read(followed))
+    for number in range(3):
+        await asyncio.sleep(0)
+        followed.add(str(number))
+    followed.end()
+    assert await reading == [sent_event(n + 1, str(n)) for n in range(3)]
+
+
+async def test_a_follower_that_comes_back_goes_on_where_it_was():
+    followed = Followed()
+    for number in range(5):
+        followed.add(str(number))
+    followed.end()
+    assert await read(followed, 3) == [sent_event(4, "3"), sent_event(5, "4")]
+    assert await read(followed, 99) == []
+
+
+async def test_the_oldest_go_when_there_are_too_many():
+    followed = Followed()
+    for number in range(KEPT + 10):
+        followed.add(str(number))
+    followed.end()
+    got = await read(followed)
+    assert len(got) == KEPT
+    assert got[0] == sent_event(11, "10")
+
+
+async def test_several_follow_at_once_and_are_counted():
+    followed = Followed()
+    readers = [asyncio.create_task(read(followed)) for _ in range(3)]
+    await asyncio.sleep(0)
+    assert followed.followers == 3
+    followed.add("x")
+    followed.end()
+    assert await asyncio.gather(*readers) == [[sent_event(1, "x")]] * 3
+    assert followed.followers == 0
+
+
+async def test_a_quiet_session_gives_signs_of_life(monkeypatch):
+    monkeypatch.setattr("realtime.gateway.followers.COMMENT_S", 0.0)
+    followed = Followed()
+    following = followed.follow(0)
+    assert await anext(following) == ":\n\n"
+    await following.aclose()
+    assert followed.followers == 0
+
+
+def test_lines_of_a_message_stay_lines():
+    assert sent_event(7, "a\nb") == "id: 7\ndata: a\ndata: b\n\n"
+    assert sent_event(8, "") == "id: 8\ndata: \n\n"
