@@ -17,11 +17,10 @@ Time is sample positions: the same audio gives the same events however it was cu
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
-from enum import Enum, auto
-from typing import Literal, assert_never
+from dataclasses import dataclass, field
+from typing import assert_never
 
-from realtime.aside import Asides, with_audio
+from realtime.aside import Asides
 from realtime.audio.endpoint import (
     Continued,
     Ended,
@@ -33,15 +32,15 @@ from realtime.audio.endpoint import (
     Utterance,
 )
 from realtime.audio.pcm import SAMPLE_RATE, samples_of
-from realtime.conversation import Conversation, audio_tokens
+from realtime.conversation import Conversation
+from realtime.delivery import Delivery, Reason, audio_of
 from realtime.draft import Draft
 from realtime.editing import Editing, trouble
-from realtime.engine.api import Clip, Request, Sampling, Turn, Usage, UserTurn
+from realtime.engine.api import Clip, Request, Sampling
 from realtime.events import (
     AudioReceived,
     Cancel,
     CancelAsked,
-    Cancelled,
     ClearAsked,
     Cleared,
     CommitAsked,
@@ -50,7 +49,6 @@ from realtime.events import (
     Confirm,
     Effect,
     Emit,
-    Final,
     Generate,
     Input,
     InstructionSet,
@@ -59,7 +57,6 @@ from realtime.events import (
     ItemDropped,
     ItemPut,
     ItemsResponseAsked,
-    Partial,
     PingReceived,
     Played,
     Pong,
@@ -68,44 +65,17 @@ from realtime.events import (
     ResponseEnded,
     ResponseFailed,
     ResponseOptions,
-    ResponseStarted,
     SettingsApplied,
     SilenceNoticed,
     SpeechStarted,
     SpeechStopped,
     TextDelta,
     TextReceived,
-    Trouble,
     TurnSettings,
 )
-from realtime.items import Answer, Item
+from realtime.items import Item
 
 UNCHANGED = ResponseOptions()
-
-
-class State(Enum):
-    """How far the answer of the conversation has come."""
-
-    LISTENING = auto()
-    WAITING = auto()
-    RESPONDING = auto()
-
-
-class Move(Enum):
-    """What changes the state."""
-
-    ASK = auto()
-    DELTA = auto()
-    END = auto()
-
-
-TRANSITIONS = {
-    (State.LISTENING, Move.ASK): State.WAITING,
-    (State.WAITING, Move.DELTA): State.RESPONDING,
-    (State.RESPONDING, Move.DELTA): State.RESPONDING,
-    (State.WAITING, Move.END): State.LISTENING,
-    (State.RESPONDING, Move.END): State.LISTENING,
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,26 +135,17 @@ class Session:
         self.endpoint_defaults = endpointer.config
         self.system = conversation.system
         """The server's system prompt; the peer may set its own."""
-        self.state = State.LISTENING
+        self.delivery = Delivery(conversation)
         self.hearing = False
         """The user speaks."""
-        self.response: str | None = None
-        """Id of the answer that is due or under way."""
-        self.answer = Answer("", 0)
-        """That answer, or the one before."""
-        self.audio_tokens = 0
-        """Of its prompt."""
         self.owed = False
         """The user has spoken during an answer that was not to be stopped."""
         self.guess: Guess | None = None
-        self.partials = 0
         self.onset = 0
         """Where the speech being heard began."""
         self.silent_from: int | None = None
         """Since when the user has said nothing to the last answer."""
         self.draft = Draft(config.max_text_bytes)
-        self.waited: tuple[tuple[str, float], ...] = ()
-        """How long the current turn was waited for after its speech, in ms."""
         self.asides = Asides(conversation, config.transcription_prompt, most=config.max_asides)
         self.editing = Editing(
             conversation,
@@ -221,7 +182,7 @@ class Session:
             case ClearAsked():
                 return self.clear()
             case Played(turn, chars):
-                self.note_played(turn, chars)
+                self.delivery.note_played(turn, chars)
                 return []
             case ResetAsked():
                 effects = self.stop_answer("asked") + self.clear()
@@ -231,6 +192,11 @@ class Session:
                 return [Emit(Pong())]
             case _:
                 assert_never(event)
+
+    @property
+    def response(self) -> str | None:
+        """Give the id of the answer that is due or under way."""
+        return self.delivery.response
 
     def configure(self, settings: TurnSettings) -> list[Effect]:
         """Take turns as the peer wants from now on."""
@@ -282,7 +248,7 @@ class Session:
         self.silent_from = None
         effects: list[Effect] = [Emit(SpeechStarted(at, self.coming_item(), start))]
         if self.response is None:
-            effects += self.cut_unplayed()
+            effects += self.delivery.cut_unplayed()
         elif self.settings.interrupt:
             effects += self.stop_answer("speech")
         return effects
@@ -434,7 +400,7 @@ class Session:
 
     def ask(self, hangover_ms: float = 0.0) -> list[Effect]:
         """Turn what was said and written into an item and ask for its answer."""
-        reason: Literal["speech", "asked"] = "speech" if hangover_ms else "asked"
+        reason: Reason = "speech" if hangover_ms else "asked"
         effects = self.stop_answer(reason) + self.drop_guess() + self.commit_draft()
         return effects + self.begin_answer(UNCHANGED, hangover_ms=hangover_ms)
 
@@ -471,25 +437,6 @@ class Session:
         request = Request(id, self.conversation.id, turns, options.sampling or self.sampling)
         effects += self.answer_is_due(id, audio_of(turns), hangover_ms, options)
         return [*effects, Generate(request)]
-
-    def answer_is_due(
-        self,
-        response: str,
-        audio_tokens: int,
-        hangover_ms: float,
-        options: ResponseOptions = UNCHANGED,
-    ) -> list[Effect]:
-        """Open the answer and wait for it from now on."""
-        self.answer = self.conversation.begin_answer()
-        self.response = response
-        self.audio_tokens = audio_tokens
-        self.owed = False
-        self.silent_from = None
-        self.partials = 0
-        self.waited = (("hangover", hangover_ms),) if hangover_ms else ()
-        self.move(Move.ASK)
-        previous = self.conversation.previous(self.answer.id)
-        return [Emit(ResponseStarted(response, self.answer, previous, options))]
 
     def take_text(self, text: str) -> list[Effect]:
         """Keep a written instruction for the turn that is being spoken, or the next."""
@@ -528,53 +475,36 @@ class Session:
             self.hold(event)
         return aside or []
 
-    def answered(self, event: TextDelta | ResponseEnded | ResponseFailed) -> list[Effect]:
-        """Deliver a piece of the current answer, or end it."""
-        match event:
-            case TextDelta(_, tokens, text):
-                return self.deliver(tokens, text)
-            case ResponseEnded(_, finish, usage):
-                ended = self.end_answer(finish, with_audio(usage, self.audio_tokens))
-                return [ended, *self.pay()]
-            case ResponseFailed(_, code, message):
-                return [self.end_answer("interrupted", failure=Trouble(code, message)), *self.pay()]
-            case _:
-                assert_never(event)
-
-    def deliver(self, tokens: tuple[int, ...], text: str) -> list[Effect]:
-        """Pass a piece on, and remember that the peer has it."""
-        self.move(Move.DELTA)
-        self.answer.pieces.append((tokens, text))
-        if not text:
-            return []
-        assert self.response is not None
-        partial = Partial(self.answer.turn, self.partials, text, self.response)
-        self.partials += 1
-        return [Emit(partial)]
-
-    def end_answer(
+    def answer_is_due(
         self,
-        finish: Literal["stop", "length", "interrupted"],
-        usage: Usage | None = None,
-        *,
-        reason: Literal["speech", "asked"] | None = None,
-        failure: Trouble | None = None,
-    ) -> Emit:
-        """Close the current answer; its turn number and text go to the peer."""
-        assert self.response is not None
-        answer, response = self.answer, self.response
-        self.response = None
-        self.move(Move.END)
-        if reason is None:
-            self.silent_from = self.endpointer.position
-        final = Final(answer.turn, answer.text, finish, usage, self.waited, response)
-        return Emit(replace(final, reason=reason, failure=failure))
+        response: str,
+        audio_tokens: int,
+        hangover_ms: float,
+        options: ResponseOptions = UNCHANGED,
+    ) -> list[Effect]:
+        """Open the answer and wait for it from now on."""
+        self.owed = False
+        self.silent_from = None
+        return [self.delivery.begin(response, audio_tokens, hangover_ms, options)]
+
+    def answered(self, event: TextDelta | ResponseEnded | ResponseFailed) -> list[Effect]:
+        """Deliver a piece of the answer; at its end, see whether the user waits for another."""
+        effects = self.delivery.take(event)
+        if self.response is not None:
+            return effects
+        self.silent_from = self.endpointer.position
+        return [*effects, *self.pay()]
 
     def pay(self) -> list[Effect]:
         """Answer what was said during an answer that was not to be stopped."""
-        if not (self.owed and self.conversation.spoken_after(self.answer.id)):
+        if not (self.owed and self.conversation.spoken_after(self.delivery.answer.id)):
             return []
         return self.begin_answer(UNCHANGED)
+
+    def stop_answer(self, reason: Reason) -> list[Effect]:
+        """Stop the answer, if there is one; what was said to it meanwhile is not answered."""
+        self.owed = False
+        return self.delivery.stop(reason)
 
     def cancel(self, response: str | None) -> list[Effect]:
         """Stop the answer that the peer means."""
@@ -583,37 +513,3 @@ class Session:
         else:
             effects = self.stop_answer("asked")
         return effects or [trouble("nothing_to_cancel", "No such answer is under way.")]
-
-    def stop_answer(self, reason: Literal["speech", "asked"]) -> list[Effect]:
-        """Stop the current answer, if any, and keep what the user has had of it."""
-        if self.response is None:
-            return []
-        cancel = Cancel(self.response)
-        self.answer.cut_to_played()
-        cancelled = Cancelled(self.answer.turn, self.answer.text)
-        self.owed = False
-        return [cancel, Emit(cancelled), self.end_answer("interrupted", reason=reason)]
-
-    def cut_unplayed(self) -> list[Effect]:
-        """Drop what was delivered but not yet heard of an answer that is still being played."""
-        answer = self.conversation.last_answer
-        if answer is None or not answer.cut_to_played():
-            return []
-        return [Emit(Cancelled(answer.turn, answer.text))]
-
-    def note_played(self, turn: int, chars: int) -> None:
-        """Remember how far the user has followed the latest answer; never less than before."""
-        answer = self.conversation.last_answer
-        if answer is not None and answer.turn == turn:
-            answer.played = max(answer.played or 0, chars)
-
-    def move(self, move: Move) -> None:
-        """Change the state; an illegal move is our own bug and raises KeyError here."""
-        self.state = TRANSITIONS[self.state, move]
-
-
-def audio_of(turns: tuple[Turn, ...]) -> int:
-    """Count the tokens of the audio in a prompt."""
-    users = (turn for turn in turns if isinstance(turn, UserTurn))
-    clips = (part for turn in users for part in turn.parts if isinstance(part, Clip))
-    return sum(audio_tokens(len(clip.pcm)) for clip in clips)

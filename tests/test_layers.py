@@ -20,6 +20,7 @@ LAYERS = [
     ["realtime.events"],
     ["realtime.conversation"],
     ["realtime.draft", "realtime.aside", "realtime.editing"],
+    ["realtime.delivery"],
     ["realtime.session", "realtime.protocols", "realtime.engine", "realtime.metrics"],
     ["realtime.config"],
     ["realtime.gateway"],

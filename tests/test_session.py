@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from realtime.audio.endpoint import EndpointConfig, Endpointer
 from realtime.conversation import Conversation
+from realtime.delivery import State
 from realtime.engine.api import AssistantTurn, Clip, Sampling, Usage, UserTurn
 from realtime.events import (
     AudioReceived,
@@ -45,7 +46,7 @@ from realtime.events import (
     TextReceived,
     Trouble,
 )
-from realtime.session import Session, SessionConfig, State
+from realtime.session import Session, SessionConfig
 
 MS = 16
 
@@ -137,7 +138,7 @@ def test_an_utterance_is_heard_asked_and_answered():
     assert kinds(effects) == ["Partial", "Partial", "Final"]
     assert notices(effects, Partial) == [Partial(1, 0, "Hello"), Partial(1, 1, " there.")]
     assert notices(effects, Final) == [Final(1, "Hello there.", "stop", None, (("hangover", 500),))]
-    assert session.state is State.LISTENING
+    assert session.delivery.state is State.LISTENING
 
 
 def test_positions_are_those_of_the_speech():
@@ -167,7 +168,7 @@ def test_a_piece_without_text_is_kept_and_not_announced():
     speak(session)
     effects = receive(session, TextDelta(session.response, (7,), ""))
     assert effects == []
-    assert session.answer.tokens == (7,)
+    assert session.delivery.answer.tokens == (7,)
 
 
 def test_usage_reaches_the_peer():
@@ -340,7 +341,7 @@ def test_commit_just_after_the_end_of_speech_costs_nothing():
     speak(session)
     effects = receive(session, quiet(200), CommitAsked())
     assert codes(effects) == ["nothing_to_commit"]
-    assert session.state is State.WAITING
+    assert session.delivery.state is State.WAITING
 
 
 @pytest.mark.parametrize("automatic", [True, False])
@@ -348,7 +349,7 @@ def test_nothing_and_too_little_are_not_committed(automatic):
     session = new_session(automatic=automatic)
     assert codes(receive(session, CommitAsked())) == ["nothing_to_commit"]
     assert codes(receive(session, quiet(99), CommitAsked())) == ["audio_too_short"]
-    assert session.state is State.LISTENING
+    assert session.delivery.state is State.LISTENING
 
 
 def test_commit_of_text_alone_is_answered():
@@ -459,7 +460,7 @@ def test_a_guess_that_is_complete_is_released_as_a_whole():
     receive(session, TextDelta(guess, (1,), "Hello"), ResponseEnded(guess, "stop"))
     effects = receive(session, quiet(300))
     assert kinds(effects) == ["SpeechStopped", "Confirm", "Partial", "Final"]
-    assert session.state is State.LISTENING
+    assert session.delivery.state is State.LISTENING
 
 
 def test_a_guess_is_the_turn_that_is_asked_without_guessing():
@@ -647,7 +648,7 @@ def test_any_order_of_events_keeps_the_invariants(automatic, speculate, script):
         if step == "fail" and session.guess is None:
             peer.guess = None  # it ended by itself
         assert (session.guess is not None) == (peer.guess is not None)
-        assert (session.state in (State.WAITING, State.RESPONDING)) == bool(peer.live)
+        assert (session.delivery.state in (State.WAITING, State.RESPONDING)) == bool(peer.live)
         assert session.hearing == peer.speaking
         kinds_of_turns = [type(turn) for turn in session.conversation.turns()]
         assert all(a is not b for a, b in pairwise(kinds_of_turns)), "the two take turns"

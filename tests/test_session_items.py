@@ -323,10 +323,10 @@ def test_an_answer_is_cut_to_what_the_user_has_had_as_often_as_wanted():
     session = new_session()
     say(session)
     reply(session, "One,", " two,", " three.")
-    answer = session.answer.id
+    answer = session.delivery.answer.id
     for chars, kept in [(None, (1, 2, 3)), (99, (1, 2, 3)), (12, (1, 2)), (12, (1, 2)), (0, ())]:
         assert names(receive(session, ItemCut(answer, chars))) == ["ItemTruncated"]
-        assert session.answer.tokens == kept
+        assert session.delivery.answer.tokens == kept
     assert [type(turn) for turn in session.conversation.turns()] == [UserTurn]
 
 
@@ -349,7 +349,7 @@ def test_an_answer_may_have_its_own_instructions_sampling_and_input():
     (request,) = requests(receive(session, ItemsResponseAsked(options)))
     assert request.turns == (SystemTurn("Be brief."), UserTurn(("b\nc",)))
     assert request.sampling == sampling
-    assert order(session) == ["A", "B", session.answer.id]
+    assert order(session) == ["A", "B", session.delivery.answer.id]
 
 
 def test_an_answer_aside_leaves_the_conversation_alone_and_runs_beside_another():

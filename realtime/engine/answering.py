@@ -155,6 +155,7 @@ class Answering:
             conversation=request.conversation,
             low=request.priority == "low",
             alone=ask.alone,
+            head=prompt.head,
         )
         self.writing[ask.serial] = writing
         self.brain.runner.begin(ask.serial, prompt, request.sampling, request.prefix)

@@ -61,6 +61,8 @@ class Prompt:
 
     ids: tuple[int, ...]
     clips: tuple[Placed, ...]
+    head: int = 0
+    """Ids before the first word of a user: what other conversations may begin with, too."""
 
     def cells(self) -> list[Cell]:
         """Name what is computed at each position: a token, or a frame of a clip."""
@@ -110,18 +112,26 @@ class Prompts:
                 f"the conversation has {length} characters, "
                 f"far beyond the model's context of {self.context} tokens"
             )
-        if request.template:
-            pieces = self._from_template(request.turns)
-        else:
-            pieces = _verbatim(request.turns)
-        return self._tokenise(pieces, min(ROOM, request.sampling.max_tokens))
+        room = min(ROOM, request.sampling.max_tokens)
+        if not request.template:
+            return self._tokenise(_verbatim(request.turns), room)
+        shared = int(isinstance(request.turns[0], SystemTurn))
+        return self._tokenise(self._from_template(request.turns), room, shared)
 
-    def _tokenise(self, pieces: Iterable[tuple[Part, bool]], room: int) -> Prompt:
-        """Join pieces, each with whether it may write special tokens."""
+    def _tokenise(self, pieces: Iterable[tuple[Part, bool]], room: int, shared: int = -1) -> Prompt:
+        """Join pieces, each with whether it may write special tokens.
+
+        The first `shared` pieces that people contributed are no secret of a conversation.
+        """
         ids: list[int] = []
         clips: list[Placed] = []
         run = ""
+        head = contributed = 0
         for piece, may_write_special in pieces:
+            if isinstance(piece, Clip) or not may_write_special:
+                if contributed == shared:
+                    head = len(ids)
+                contributed += 1
             match piece:
                 case str() if not may_write_special:
                     run += piece
@@ -148,7 +158,7 @@ class Prompts:
                 f"the conversation has {len(ids)} tokens where {self.context - room} fit: "
                 f"the model's context is {self.context} and {room} are kept for the answer"
             )
-        return Prompt(tuple(ids), tuple(clips))
+        return Prompt(tuple(ids), tuple(clips), head)
 
     def _encode(self, text: str) -> tuple[int, ...]:
         if len(text) > LONG:

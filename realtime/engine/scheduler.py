@@ -6,8 +6,8 @@ records it. A cancelled answer is in no later step.
 
 What is computed of a conversation stays in its extent when an answer ends, is cancelled or makes
 room: the next request of that conversation computes only what lies behind the longest common
-prefix. A new conversation takes over what others begin with: as a rule, all before its first
-audio. A cell is named by what was computed into it: a token, or a frame of a clip; equal cells
+prefix. What comes before the first word of a user a new conversation takes over from others. A
+cell is named by what was computed into it: a token, or a frame of a clip; equal cells
 before it make it the same. When cells run out, idle conversations go first, the least recently
 used before others, then answers of low priority, then the latest; those begin again later.
 """
@@ -84,6 +84,8 @@ class Job:
     low: bool
     alone: bool
     """Its prompt may be what kills the worker: nothing else is in its steps until it talks."""
+    head: int = 0
+    """Cells that hold nothing of what its user said: other conversations may have the same."""
     extent: Extent | None = None
     """Its cells while it runs."""
     cached: int | None = None
@@ -135,11 +137,15 @@ class Scheduler:
         conversation: str = "",
         low: bool = False,
         alone: bool = False,
+        head: int = 0,
     ) -> None:
-        """Take an answer; raise Busy when too many wait. Serials are in order of arrival."""
+        """Take an answer; raise Busy when too many wait. Serials are in order of arrival.
+
+        The first `head` cells may be taken over from other conversations.
+        """
         if len(self.waiting) + len(self.running) >= self.config.slots + self.config.queue:
             raise Busy(f"{len(self.waiting)} answers are waiting already", retry_after=1.0)
-        self.waiting[serial] = Job(serial, conversation, list(cells), low, alone)
+        self.waiting[serial] = Job(serial, conversation, list(cells), low, alone, head)
 
     def cancel(self, serial: int, *, keep: bool = True) -> None:
         """Forget an answer, whatever its state; what is computed of it stays for the next."""
@@ -293,18 +299,19 @@ class Scheduler:
     def _longest_elsewhere(self, job: Job, shared: int) -> tuple[Extent | None, int]:
         """Find who else has computed more of what an answer begins with, and how many cells.
 
-        Of other conversations nothing is taken that was heard in them, whatever it was named.
+        Of other conversations nothing is taken that was said in them: how soon an answer comes
+        would tell whether somebody else had said the same.
         """
-        unheard = list(itertools.takewhile(lambda cell: isinstance(cell, int), job.cells))
+        head = job.cells[: job.head]
         best: tuple[Extent | None, int] = None, shared
         for other in self.running.values():
             same = other.conversation == job.conversation
             assert other.extent is not None
-            found = common(other.cells[: other.used], job.cells if same else unheard)
+            found = common(other.cells[: other.used], job.cells if same else head)
             if found >= best[1] + (1 if same else WORTH):
                 best = other.extent, found
         for kept in itertools.islice(reversed(self.idle.values()), RECENT):
-            found = common(kept.cells, unheard)
+            found = common(kept.cells, head)
             if found >= best[1] + WORTH:
                 best = kept.extent, found
         return best

@@ -13,13 +13,15 @@ from typing import TYPE_CHECKING, Any
 from starlette.websockets import WebSocket, WebSocketDisconnect
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
+from realtime.protocols.openai.messages import MAX_EVENT
+
 if TYPE_CHECKING:
     from uvicorn._types import ASGISendEvent
     from websockets.http11 import Request
 
 LINGER_S = 5.0  # for the peer to take the last message and the close frame
 MOST_UNREAD = 1 << 20  # bytes of pongs (and what they stand behind) for a peer that does not read
-LONGEST = {"/v1/realtime": 20 << 20}
+LONGEST = {"/v1/realtime": MAX_EVENT}
 """Bytes of a message where they may be longer than elsewhere: audio comes there as text, base64
 in JSON, and OpenAI allows 15 MiB of it in one message."""
 REASON_BYTES = 123  # RFC 6455 5.5: a control frame has at most 125, two of them the code

@@ -174,12 +174,12 @@ def text_of(done: Any) -> str:
 
 @asynccontextmanager
 async def connected(
-    address: str, *, zod: Zod | None = None, key: str = "none", **options: Any
+    address: str, *, zod: Zod | None = None, openai: AsyncOpenAI | None = None, **options: Any
 ) -> AsyncIterator[Peer]:
     """Connect the stock client to a server at host:port."""
     fields = {name: options.pop(name) for name in ("types", "order") if name in options}
     async with (
-        AsyncOpenAI(api_key=key, base_url=f"http://{address}/v1") as openai,
+        openai or AsyncOpenAI(api_key="none", base_url=f"http://{address}/v1") as openai,
         openai.realtime.connect(model="gpt-realtime", **options) as connection,
     ):
         peer = Peer(connection, zod=zod, **fields)

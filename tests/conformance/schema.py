@@ -25,6 +25,15 @@ UNTYPED = {
     # Ours: the secret by which the conversation is taken up again.
     "session.resume",
 }
+NEWER = {
+    "session.prompt",
+    "session.include",
+    "session.truncation",
+    "session.turn_detection.idle_timeout_ms",
+    "response.usage.input_token_details.image_tokens",
+    "response.usage.input_token_details.cached_tokens_details",
+}
+"""What the beta did not have, and has here."""
 
 
 def by_type(union: Any) -> dict[str, type[BaseModel]]:
@@ -43,7 +52,8 @@ def strict(raw: bytes, events: dict[str, type[BaseModel]]) -> Any:
     if events is BETA_EVENTS:
         message.get("session", {}).pop("model", None)  # its types list OpenAI's models alone
     event = events[message["type"]].model_validate_json(json.dumps(message), strict=True)
-    assert not (names := set(unknown(event)) - UNTYPED), f"{names} in {raw!r}"
+    known = UNTYPED | NEWER if events is BETA_EVENTS else UNTYPED
+    assert not (names := set(unknown(event)) - known), f"{names} in {raw!r}"
     return event
 
 

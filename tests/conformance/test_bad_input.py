@@ -9,14 +9,13 @@ from collections.abc import Iterator
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 
-import numpy as np
 import pytest
 from conformance.peer import b64, sample
 from websockets.asyncio.client import ClientConnection
 from websockets.asyncio.client import connect as connect_socket
 from websockets.exceptions import ConnectionClosed
 
-from realtime.audio.g711 import encode_mulaw
+from realtime.protocols.openai.messages import MAX_EVENT
 
 Message = dict[str, Any]
 MISSING = object()
@@ -84,6 +83,28 @@ REQUIRED = {
     ("content_index",),
     ("audio_end_ms",),
 }
+NOT_EVENTS = [
+    "",
+    "x",
+    "{",
+    "null",
+    "7",
+    "[]",
+    '"session.update"',
+    "{}",
+    '{"type": null}',
+    '{"type": 7}',
+    '{"type": ""}',
+    '{"type": "session.created"}',
+    '{"type": "no.such.event"}',
+    '{"type": "' + "x" * 100_000 + '"}',
+    "[" * 100_000,
+    '{"a":' * 100_000,
+    '{"type": "input_audio_buffer.append", "audio": NaN}',
+    '{"type": "\ud800"}'.encode("utf-8", "surrogatepass").decode("utf-8", "replace"),
+    '{"type": "\\ud800"}',
+    '{"type": "session.update", "session": {"type": "realtime", "max_output_tokens": 1e999}}',
+]
 WRONG = [MISSING, None, 7, -1, 1e308, True, "", "x" * 100_000, "\ud800", [], [[]], {}, {"a": None}]
 
 
@@ -153,10 +174,17 @@ def updated(**heard: Any) -> Message:
     return {"type": "session.update", "session": {"type": "realtime", "audio": {"input": heard}}}
 
 
-async def flooded(abuser: Abuser, event: Message, times: int) -> None:
-    """Send an event over and over."""
-    for _ in range(times):
+async def flooded(abuser: Abuser, event: Message) -> None:
+    """Send an event over and over until the socket is closed."""
+    while True:
         await abuser.send(event)
+        await asyncio.sleep(0)
+
+
+async def drained(abuser: Abuser) -> None:
+    """Read until the socket is closed."""
+    while True:
+        await abuser.next()
 
 
 @asynccontextmanager
@@ -221,44 +249,17 @@ async def test_an_event_id_may_be_anything(server):
             assert error["event_id"] in (value, None)
 
 
-@pytest.mark.parametrize(
-    "text",
-    [
-        "",
-        "x",
-        "{",
-        "null",
-        "7",
-        "[]",
-        '"session.update"',
-        "{}",
-        '{"type": null}',
-        '{"type": 7}',
-        '{"type": ""}',
-        '{"type": "session.created"}',
-        '{"type": "no.such.event"}',
-        '{"type": "' + "x" * 100_000 + '"}',
-        "[" * 100_000,
-        '{"a":' * 100_000,
-        '{"type": "input_audio_buffer.append", "audio": NaN}',
-        '{"type": "\ud800"}'.encode("utf-8", "surrogatepass").decode("utf-8", "replace"),
-        '{"type": "\\ud800"}',
-        '{"type": "session.update", "session": {"type": "realtime", "max_output_tokens": 1e999}}',
-    ],
-    ids=lambda text: text[:20],
-)
-async def test_what_is_not_an_event_is_refused(server, text):
+async def test_what_is_not_an_event_is_refused(server):
     async with abusing(server) as abuser:
-        assert (await abuser.error(text))["message"]
+        for text in NOT_EVENTS:
+            assert (await abuser.error(text))["message"], text[:50]
 
 
-@pytest.mark.parametrize(
-    "audio", ["=", "x", "\u00e9\u00e9\u00e9\u00e9", "AAA", "AA==AA==", "A" * 9 + "\n", "%%%%"]
-)
-async def test_invalid_base64_is_refused(server, audio):
-    append = {"type": "input_audio_buffer.append", "audio": audio, "event_id": "bad"}
+async def test_invalid_base64_is_refused(server):
     async with abusing(server) as abuser:
-        assert (await abuser.error(append))["event_id"] == "bad"
+        for audio in ("=", "x", "\u00e9" * 4, "AAA", "AA==AA==", "A" * 9, "%%%%"):
+            append = {"type": "input_audio_buffer.append", "audio": audio, "event_id": audio}
+            assert (await abuser.error(append))["event_id"] == audio
 
 
 async def test_binary_messages_are_refused(server):
@@ -329,7 +330,7 @@ async def test_too_many_answers_aside_are_refused(server):
         }
 
 
-async def test_a_message_of_twenty_mebibytes_is_taken(server):
+async def test_fifteen_mebibytes_of_audio_in_one_message_are_taken(server):
     update = {
         "type": "session.update",
         "session": {"type": "realtime", "audio": {"input": {"turn_detection": None}}},
@@ -337,22 +338,24 @@ async def test_a_message_of_twenty_mebibytes_is_taken(server):
     async with abusing(server) as abuser:
         await abuser.answers(update)
         append = {"type": "input_audio_buffer.append", "audio": ""}
-        append["audio"] = "A" * ((20 * 2**20 - len(json.dumps(append))) // 4 * 4)
+        append["audio"] = "A" * (20 * 2**20)
         errors = [a for a in await abuser.answers(append) if a["type"] == "error"]
         assert len(errors) <= 1  # five minutes of silence are more than one turn may be
-        error = await abuser.error("x" * (20 * 2**20))
+        error = await abuser.error("x" * MAX_EVENT)
         assert error["message"]
 
 
 async def test_a_longer_message_closes_the_socket(server):
-    async with abusing(server) as abuser:
-        sending = asyncio.create_task(abuser.send("x" * (20 * 2**20 + 1)))
-        with pytest.raises(ConnectionClosed) as closed:
-            await abuser.next()
-        with suppress(Exception):
-            await sending
-        # What still comes in after the close may make TCP lose the reason.
-        assert closed.value.rcvd is None or closed.value.rcvd.code == 1009
+    # Not as a context: websockets 17.4 cannot close what was lost while it was sending.
+    socket = await connect_socket(f"ws://{server}/v1/realtime")
+    abuser = Abuser(socket)
+    sending = asyncio.create_task(abuser.send("x" * (MAX_EVENT + 1)))
+    with pytest.raises(ConnectionClosed) as closed:
+        await drained(abuser)
+    with suppress(Exception):
+        await sending
+    # What still comes in after the close may make TCP lose the reason.
+    assert closed.value.rcvd is None or closed.value.rcvd.code == 1009
 
 
 async def test_a_flood_of_events_is_answered_in_order(server):
@@ -367,25 +370,23 @@ async def test_a_flood_that_nobody_reads_ends_that_socket_alone(server):
     async with abusing(server) as abuser:
         abuser.socket.transport.pause_reading()
         with pytest.raises(ConnectionClosed):
-            await flooded(abuser, updated(turn_detection=None), 100_000)
+            await flooded(abuser, updated(turn_detection=None))
         abuser.socket.transport.abort()
 
 
-async def test_a_format_that_changes_while_somebody_speaks(server):
-    pcm = sample("what-is-the-capital-of-france.mp3")
-    kind = {"type": "audio/pcmu"}
-    update = {
-        "type": "session.update",
-        "session": {"type": "realtime", "audio": {"input": {"format": kind}}},
-    }
-    half = {"type": "input_audio_buffer.append", "audio": b64(pcm[: len(pcm) // 4 * 2])}
+async def test_a_format_cannot_change_while_somebody_speaks(server):
+    pcm = sample("what-is-the-capital-of-france.mp3") + bytes(48_000)
+    half = len(pcm) // 4 * 2
+    update = {**updated(format={"type": "audio/pcmu"}), "event_id": "mid"}
+    first, second = (
+        {"type": "input_audio_buffer.append", "audio": b64(part)}
+        for part in (pcm[:half], pcm[half:])
+    )
     async with abusing(server) as abuser:
-        kinds = [a["type"] for a in await abuser.answers(half, {**update, "event_id": "mid"})]
-        assert kinds[0] == "input_audio_buffer.speech_started"
-        assert kinds[1] in ("error", "session.updated")
-        told = [a for a in await abuser.answers(update) if a["type"] != "error"]
-        assert told or kinds[1] == "error"
-        silence = encode_mulaw(np.zeros(8000, np.int16)) if kinds[1] != "error" else bytes(48_000)
-        await abuser.answers({"type": "input_audio_buffer.append", "audio": b64(silence)})
-        while (await abuser.next())["type"] != "response.done":
+        assert (await abuser.error(first, update))["event_id"] == "mid"
+        await abuser.send(second)
+        while (done := await abuser.next())["type"] != "response.done":
             pass
+        assert done["response"]["output"][0]["content"][0]["text"] == "Paris."
+        told = await abuser.answers(update)
+        assert [event["type"] for event in told if event["type"] == "error"] == []

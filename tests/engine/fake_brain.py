@@ -28,6 +28,7 @@ class Bytes:
 class FakePrompt:
     ids: tuple[int, ...]
     text: str
+    head: int = 0
 
     def cells(self) -> list[int]:
         return list(self.ids)

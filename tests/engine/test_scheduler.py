@@ -199,25 +199,34 @@ def test_side_work_takes_a_copy_of_what_its_conversation_is_at():
 def test_a_new_conversation_takes_over_what_others_begin_with():
     scheduler = Scheduler(SchedulerConfig(slots=3, cells=4000))
     preamble = list(range(100, 110))
-    scheduler.add(1, [*preamble, ("a", 0), 7], conversation="c1")
+    scheduler.add(1, [*preamble, ("a", 0), 7], conversation="c1", head=10)
     run(scheduler, 1)
-    scheduler.add(2, [*preamble, ("a", 0), 8], conversation="c2")
+    scheduler.add(2, [*preamble, ("a", 0), 8], conversation="c2", head=10)
     made = step(scheduler)
     (move,) = made.moves
     assert (move.source, move.count) == (0, 10)
     assert Part(2, 10, 12, move.target, True) in made.parts
     scheduler.cancel(1)
     scheduler.cancel(2)
-    scheduler.add(3, [*preamble, ("b", 0)], conversation="c3")
+    scheduler.add(3, [*preamble, ("b", 0)], conversation="c3", head=10)
     made = step(scheduler)
     assert [move.count for move in made.moves] == [10]
+
+
+def test_what_a_user_wrote_is_taken_over_by_nobody():
+    scheduler = Scheduler(SchedulerConfig(slots=3, cells=4000))
+    written = list(range(100, 140))
+    scheduler.add(1, written, conversation="c1", head=10)
+    run(scheduler, 1)
+    scheduler.add(2, written, conversation="c2", head=10)
+    assert [move.count for move in step(scheduler).moves] == [10]
 
 
 def test_what_is_computed_about_as_soon_is_not_copied():
     scheduler = Scheduler(SchedulerConfig(slots=3, cells=4000))
     scheduler.add(1, [100, 101, 102, ("a", 0)], conversation="c1")
     run(scheduler, 1)
-    scheduler.add(2, [100, 101, 102, ("b", 0)], conversation="c2")
+    scheduler.add(2, [100, 101, 102, ("b", 0)], conversation="c2", head=3)
     assert step(scheduler).moves == ()
 
 
@@ -300,7 +309,14 @@ class World:
         history = self.history.get(conversation, PREAMBLE)[:keep]
         cells = [*history, *((f"{self.serial}", i) for i in range(new + 1))][: self.most]
         try:
-            self.scheduler.add(self.serial, cells, conversation=conversation, low=low, alone=alone)
+            self.scheduler.add(
+                self.serial,
+                cells,
+                conversation=conversation,
+                low=low,
+                alone=alone,
+                head=len(PREAMBLE),
+            )
         except Busy:
             assert len(self.live) >= self.config.slots + self.config.queue
             return

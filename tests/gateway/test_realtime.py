@@ -26,6 +26,7 @@ from realtime.config import (
 )
 from realtime.engine.api import Delta, Loading
 from realtime.gateway import log
+from realtime.protocols.openai.messages import MAX_EVENT
 
 KEY = "the-only-key-of-this-server"
 PAGE = "https://app.example"
@@ -178,7 +179,7 @@ async def test_messages_may_be_longer_than_elsewhere_but_not_without_end():
             for message in written("Still there?"):
                 await socket.send(message)
             await until(socket, "response.done")
-            await socket.send("x" * ((20 << 20) + 1))
+            await socket.send("x" * (MAX_EVENT + 1))
             await rest(socket)
             assert socket.close_code == 1009
         async with place.connect("/v1/pcm", **bearer(KEY)) as socket:
@@ -360,7 +361,7 @@ async def test_no_key_reaches_a_log(capfd, caplog):
             await socket.send(b"\x00")
             await socket.send("nonsense")
         async with place.connect(subprotocols=["realtime", subprotocol]) as socket:
-            await socket.send("x" * ((20 << 20) + 1))
+            await socket.send("x" * (MAX_EVENT + 1))
             await rest(socket)
         await place.refusal(**bearer(minted + "x"))
         await place.refusal("/v1/nothing", **bearer(KEY))
