@@ -100,6 +100,14 @@ async def test_a_page_that_may_not_connect_is_told_so(chromium):
         await expect(page.get_by_role("alert")).to_contain_text("may not connect to this server")
 
 
+async def test_the_websocket_is_taken_where_webrtc_finds_no_way(chromium):
+    async with serving(FakeEngine("Hello there.")) as server:
+        page = await chromium.open(server.url)
+        await page.route("**/v1/realtime/calls", lambda route: route.fulfill(status=404))
+        await ask(page, "hello", "Hello there.")
+        await expect(page.locator("#link-text")).to_have_text("WebSocket")
+
+
 async def test_a_conversation_survives_a_lost_connection_and_a_reload(chromium):
     engine = FakeEngine("Hello there.")
     async with serving(engine) as server:
