@@ -67,9 +67,11 @@ async def served(
     with bind("127.0.0.1", 0) as listening:
         web = web_server(app, server)
         serving = asyncio.create_task(web.serve(sockets=[listening]))
-        yield Place(listening.getsockname()[1], app.state.gateway, engine)
-        web.should_exit = True
-        await serving
+        try:
+            yield Place(listening.getsockname()[1], app.state.gateway, engine)
+        finally:
+            web.should_exit = True
+            await serving
 
 
 class Caller:
