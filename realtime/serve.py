@@ -256,7 +256,8 @@ def banner(settings: Settings, model: ModelInfo, address: str, keys: str) -> str
         f"  model      {model.name} ({model.parameters / 1e6:,.1f} million parameters)",
         f"  device     {model.device}, {model.dtype}",
         *([f"  memory     {model.memory}"] if model.memory else []),
-        f"  try        realtime ask question.wav --url {socket_address}",
+        f"  try        {address} in a browser",
+        f"             realtime ask question.wav --url {socket_address}",
         f"  keys       {keys}",
         "  stop       Ctrl-C: answers under way finish; twice to stop at once",
     ]

@@ -141,7 +141,7 @@ def test_the_banner_says_what_and_where_and_how_to_go_on():
     settings = Settings(worker=WorkerConfig("some/model"))
     text = banner(settings, MODEL, "http://127.0.0.1:8765", "none: only this machine may come in")
     for words in (
-        "http://127.0.0.1:8765",
+        "http://127.0.0.1:8765 in a browser",
         "ws://127.0.0.1:8765",
         "a-model",
         "cpu, float32",
