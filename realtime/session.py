@@ -91,6 +91,8 @@ class SessionConfig:
     """Of the written instructions of one turn, UTF-8."""
     budget_tokens: int = 6_144
     """Of the conversation; see Conversation.trim."""
+    instructions: str = ""
+    """The system prompt, unless the peer sets its own; empty: the model's template has one."""
     transcription_prompt: str = "What does the person say?"
     """How the model is asked to write down what it hears."""
     max_asides: int = 4
@@ -133,8 +135,8 @@ class Session:
         self.config = config
         self.settings = TurnSettings(automatic=endpointer.config.automatic)
         self.endpoint_defaults = endpointer.config
-        self.system = conversation.system
-        """The server's system prompt; the peer may set its own."""
+        # Of a conversation that is taken up again, it is not what its last peer wanted.
+        conversation.system = config.instructions or None
         self.delivery = Delivery(conversation)
         self.hearing = False
         """The user speaks."""
@@ -213,7 +215,7 @@ class Session:
             self.hearing = False
         self.settings = settings
         own = settings.instructions
-        self.conversation.system = self.system if own is None else own or None
+        self.conversation.system = (self.config.instructions if own is None else own) or None
         return [*self.drop_guess(), Emit(SettingsApplied())]
 
     # ---- the user speaks ------------------------------------------------------------------------

@@ -224,6 +224,21 @@ def test_instructions_are_the_system_prompt_until_they_are_cleared():
     assert isinstance(request.turns[0], UserTurn)
 
 
+def test_the_servers_instructions_hold_until_the_peer_has_its_own_and_again_for_the_next_peer():
+    session = new_session(instructions="Be kind.")
+    (request,) = requests(say(session))
+    assert request.turns[0] == SystemTurn("Be kind.")
+    reply(session, "Yes.")
+    receive(session, Configured(TurnSettings(instructions="Be brief.")))
+    (request,) = requests(say(session))
+    assert request.turns[0] == SystemTurn("Be brief.")
+    reply(session, "Yes.")
+    endpointer = Endpointer(LoudVad(), EndpointConfig())
+    config = SessionConfig(instructions="Be kind.", speculate=False)
+    (request,) = requests(say(Session(session.conversation, endpointer, config)))
+    assert request.turns[0] == SystemTurn("Be kind.")
+
+
 def test_turning_detection_off_in_speech_keeps_the_audio_for_the_commit():
     session = new_session()
     receive(session, AudioReceived(quiet(400)), AudioReceived(loud(500)))

@@ -233,6 +233,7 @@ def defaults_of(settings: Settings) -> Defaults:
         hangover_ms=endpoint.hangover_ms,
         min_hangover_ms=FRAME_MS,
         prefix_padding_ms=endpoint.prefix_padding_ms,
+        instructions=settings.session.instructions,
         sampling=settings.session.sampling,
     )
 

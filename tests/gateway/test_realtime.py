@@ -24,9 +24,10 @@ from realtime.config import (
     LimitsConfig,
     Settings,
 )
-from realtime.engine.api import Delta, Loading
+from realtime.engine.api import Delta, Loading, SystemTurn
 from realtime.gateway import log
 from realtime.protocols.openai.messages import MAX_EVENT
+from realtime.session import SessionConfig
 
 KEY = "the-only-key-of-this-server"
 PAGE = "https://app.example"
@@ -63,6 +64,17 @@ async def test_whatever_model_is_asked_for_ours_is_reported():
             assert socket.subprotocol is None
             # Made before `before` was taken, perhaps in the second before.
             assert before + 3_600 - GUARD_S <= session["expires_at"] <= before + 3_600
+
+
+async def test_the_servers_instructions_are_shown_and_followed():
+    settings = replace(Settings(), session=SessionConfig(instructions="Be kind."))
+    async with serving(settings) as place, place.connect() as socket:
+        session = (await until(socket, "session.created"))["session"]
+        assert session["instructions"] == "Be kind."
+        for message in written("Hello?"):
+            await socket.send(message)
+        await until(socket, "response.done")
+        assert place.engine.requests[-1].turns[0] == SystemTurn("Be kind.")
 
 
 async def test_a_question_in_writing_is_answered():
