@@ -65,9 +65,16 @@ class Conversation:
     # ---- items ----------------------------------------------------------------------------------
 
     def new_id(self) -> str:
-        """Name an item that is to come."""
-        self.items_made += 1
-        return f"item_{self.id}_{self.items_made}"
+        """Name an item that is to come, unlike any that the peer has named."""
+        while True:
+            self.items_made += 1
+            id = f"item_{self.id}_{self.items_made}"
+            if not self.has(id):
+                return id
+
+    def has(self, id: str) -> bool:
+        """Tell whether there is an item of this id."""
+        return any(item.id == id for item in self.items)
 
     def clip(self, pcm: NDArray[np.int16]) -> Clip:
         """Name these samples for ever."""
@@ -105,7 +112,7 @@ class Conversation:
     def place(self, draft: ItemDraft, after: str | None = None) -> Item:
         """Make an item behind another, at the FRONT or at the end; UnknownItem, ItemExists."""
         at = self.place_behind(after)
-        if draft.id is not None and any(item.id == draft.id for item in self.items):
+        if draft.id is not None and self.has(draft.id):
             raise ItemExists(draft.id)
         item = self.make(draft)
         self.items.insert(at, item)
@@ -130,7 +137,8 @@ class Conversation:
 
     def add_user(self, parts: tuple[Clip | str, ...], id: str | None = None) -> UserItem:
         """Add what the user said and wrote; an unanswered turn goes on."""
-        item = UserItem(id or self.new_id(), parts)
+        # The peer may have taken the id that it was told of what is being said.
+        item = UserItem(self.new_id() if id is None or self.has(id) else id, parts)
         self.items.append(item)
         return item
 

@@ -316,7 +316,8 @@ class Session:
     def add_item(self, parts: tuple[Clip | str, ...], id: str | None) -> list[Effect]:
         """Add what the user said, and have it written down if the peer wants that."""
         item = self.conversation.add_user(parts, id)
-        effects: list[Effect] = [Emit(Committed(item, self.conversation.previous(item.id)))]
+        committed = Emit(Committed(item, self.conversation.previous(item.id)))
+        effects: list[Effect] = [committed, *self.editing.trim()]
         if self.settings.transcribe and item.clips:
             effects += self.asides.transcribe(item)
         return effects

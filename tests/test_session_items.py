@@ -30,6 +30,7 @@ from realtime.events import (
     ItemAsked,
     ItemCut,
     ItemDropped,
+    ItemGone,
     ItemPut,
     ItemsResponseAsked,
     Partial,
@@ -178,6 +179,14 @@ def test_a_commit_answers_nothing_unless_it_is_asked_to():
     (request,) = requests(receive(session, ANSWER))
     (turn,) = request.turns
     assert len(turn.parts[0].pcm) == 500 * 16
+
+
+def test_pushing_to_talk_for_ever_is_committed_at_the_limit_and_not_answered():
+    session = new_session(TurnSettings(automatic=False, respond=False), max_turn_s=60)
+    effects = receive(session, *(AudioReceived(loud(1000)) for _ in range(70)))
+    assert codes(effects) == ["turn_too_long"]
+    assert len(told(effects, Committed)) == 1
+    assert requests(effects) == []
 
 
 def test_silence_after_an_answer_is_answered_itself():
@@ -332,6 +341,27 @@ def test_older_items_leave_for_what_the_user_says_and_the_peer_is_told():
     assert session.conversation.tokens() <= 400
     assert order(session)[-1] == "i4"
     assert "i0" not in order(session)
+
+
+def test_what_is_only_committed_is_bounded_too():
+    session = new_session(TurnSettings(respond=False), budget_tokens=400)
+    effects = [effect for _ in range(12) for effect in say(session, 2000)]
+    assert session.conversation.tokens() <= 400
+    gone = [notice.item for notice in told(effects, ItemGone)]
+    assert set(gone).isdisjoint(order(session))
+    assert len(gone) + len(order(session)) == 12
+
+
+def test_an_id_that_the_peer_has_taken_is_not_given_again():
+    session = new_session()
+    receive(session, write("mine", "item_c_1"))
+    say(session)
+    receive(session, CancelAsked(), AudioReceived(loud(300)))
+    coming = session.coming_item()
+    receive(session, write("mine, too", coming))
+    receive(session, AudioReceived(quiet(700)))
+    assert len(order(session)) == len(set(order(session)))
+    assert session.conversation.items[0].parts == ("mine",)
 
 
 def test_an_answer_is_cut_to_what_the_user_has_had_as_often_as_wanted():

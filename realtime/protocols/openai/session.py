@@ -196,7 +196,7 @@ def turn_settings(session: SessionJson, defaults: Defaults) -> TurnSettings:
         instructions=None if instructions == defaults.instructions else instructions,
         sampling=sampling(session, defaults.sampling),
         transcribe=listens_only or heard["transcription"] is not None,
-        respond=not listens_only,
+        respond=detection is not None and not listens_only,
     )
     if detection is None:
         return common

@@ -113,6 +113,7 @@ def test_a_flat_update():
         events.Configured(
             events.TurnSettings(
                 automatic=False,
+                respond=False,
                 instructions="Be brief.",
                 sampling=Sampling(temperature=0.8, max_tokens=100),
                 transcribe=True,
@@ -192,7 +193,7 @@ def test_a_transcription_session():
 
 def test_an_initial_session_may_be_flat():
     (configured,) = wire().codec.configure({"turn_detection": None})
-    assert configured == events.Configured(events.TurnSettings(automatic=False))
+    assert configured == events.Configured(events.TurnSettings(automatic=False, respond=False))
 
 
 def test_silence_that_beta_clients_have_no_word_for_is_told_by_its_item_alone():

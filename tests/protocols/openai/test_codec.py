@@ -577,7 +577,7 @@ def test_push_to_talk():
     wire = Wire()
     updated = wire.update(PUSH_TO_TALK)
     assert updated["audio"]["input"]["turn_detection"] is None
-    assert wire.inputs == [events.Configured(events.TurnSettings(automatic=False))]
+    assert wire.inputs == [events.Configured(events.TurnSettings(automatic=False, respond=False))]
     assert wire.send(append(bytes(9_600)), events.SpeechStarted(0, "item_U")) == []
     told = wire.send(
         {"type": "input_audio_buffer.commit"},

@@ -359,7 +359,7 @@ def test_a_silence_too_short_for_the_endpointer_is_as_short_as_can_be_and_shown_
 
 
 def test_push_to_talk():
-    assert meant_by(heard(turn_detection=None)) == TurnSettings(automatic=False)
+    assert meant_by(heard(turn_detection=None)) == TurnSettings(automatic=False, respond=False)
 
 
 def test_the_system_prompt():
