@@ -414,12 +414,9 @@ class Session:
             return [trouble("response_active", message)]
         if options.aside and self.asides.full:
             return [trouble("too_many_responses", "Too many answers are under way already.")]
-        items = self.conversation.items
-        if options.input is not None:
-            found = self.editing.resolve(options.input)
-            if isinstance(found, Emit):
-                return [found]
-            items = found
+        items = None if options.input is None else self.editing.resolve(options.input)
+        if isinstance(items, Emit):
+            return [items]
         if not options.aside:
             return [*self.drop_guess(), *self.begin_answer(options, items)]
         turns = self.conversation.turns(items, options.instructions)

@@ -386,6 +386,18 @@ def test_one_answer_at_a_time_in_the_conversation():
     assert codes(receive(session, ANSWER)) == []
 
 
+def test_an_answer_is_not_asked_about_items_that_left_for_it():
+    session = new_session(budget_tokens=300)
+    for i in range(3):
+        receive(session, write("x" * 100, f"i{i}"), ANSWER)
+        reply(session, *["y"] * 60)
+    effects = receive(session, ANSWER)
+    assert told(effects, ItemGone)
+    (request,) = requests(effects)
+    left = [i for i in order(session) if i != session.delivery.answer.id]
+    assert len(request.turns) == len(left)
+
+
 def test_an_answer_may_have_its_own_instructions_sampling_and_input():
     session = new_session()
     receive(session, write("a", "A"), write("b", "B"))
