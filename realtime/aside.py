@@ -65,7 +65,6 @@ class Asides:
         """Asks the model to write down what it hears."""
         self.answers: dict[str, AsideAnswer] = {}
         self.transcripts: dict[str, Transcript] = {}
-        self.made = 0
 
     @property
     def full(self) -> bool:
@@ -99,9 +98,9 @@ class Asides:
 
     def request(self, kind: str, turns: tuple[Turn, ...], sampling: Sampling) -> Request:
         """Make a request that leaves what the engine keeps of the conversation alone."""
-        self.made += 1
+        self.conversation.asides_made += 1
         name = f"{self.conversation.id}~{kind}"
-        return Request(f"{name}{self.made}", name, turns, sampling)
+        return Request(f"{name}{self.conversation.asides_made}", name, turns, sampling)
 
     def receive(self, event: TextDelta | ResponseEnded | ResponseFailed) -> list[Effect] | None:
         """Take a piece or an end; None when it belongs to nothing here."""

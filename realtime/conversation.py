@@ -60,6 +60,7 @@ class Conversation:
         """Number of the latest answer asked for; never goes back."""
         self.clips_made = 0
         self.items_made = 0
+        self.asides_made = 0
         self.items: list[Item] = []
 
     # ---- items ----------------------------------------------------------------------------------
@@ -237,6 +238,13 @@ class Conversation:
             begin = start
             if total <= budget * 2 // 3:
                 break
+        if total > budget:  # answers that no further user item leads away
+            for item in self.items[begin:]:
+                if total <= budget * 2 // 3:
+                    break
+                if isinstance(item, Answer | OtherItem):
+                    dropped.append(item)
+                    total -= item_tokens(item)
         gone = {item.id for item in dropped}
         self.items = [item for item in self.items if item.id not in gone]
         return dropped

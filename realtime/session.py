@@ -175,7 +175,9 @@ class Session:
                 return self.respond()
             case ItemsResponseAsked(options):
                 return self.respond_to_items(options)
-            case ItemPut() | ItemAsked() | ItemDropped() | ItemCut():
+            case ItemAsked():
+                return [*self.editing.apply(event)]
+            case ItemPut() | ItemDropped() | ItemCut():
                 return [*self.drop_guess(), *self.editing.apply(event)]
             case Configured(settings):
                 return self.configure(settings)
@@ -309,9 +311,12 @@ class Session:
 
     def commit_draft(self) -> list[Effect]:
         """Make what was said and written an item of the conversation."""
+        if not self.draft:
+            return []
         parts, id = self.draft.parts(), self.draft.item
         self.draft.clear()
-        return self.add_item(parts, id) if parts else []
+        self.silent_from = None
+        return self.add_item(parts, id)
 
     def add_item(self, parts: tuple[Clip | str, ...], id: str | None) -> list[Effect]:
         """Add what the user said, and have it written down if the peer wants that."""
@@ -455,6 +460,8 @@ class Session:
     def clear(self) -> list[Effect]:
         """Forget what was said and written since the last turn."""
         self.endpointer.clear()
+        if self.silent_from is not None:
+            self.silent_from = self.endpointer.position
         stopped = self.speech_stopped(self.endpointer.position)
         self.draft.clear()
         return [*self.drop_guess(), *stopped, Emit(Cleared())]
@@ -492,7 +499,7 @@ class Session:
         effects = self.delivery.take(event)
         if self.response is not None:
             return effects
-        self.silent_from = self.endpointer.position
+        self.silent_from = None if self.hearing else self.endpointer.position
         return [*effects, *self.pay()]
 
     def pay(self) -> list[Effect]:

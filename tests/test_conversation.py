@@ -96,6 +96,19 @@ def test_trimming_goes_down_to_two_thirds_in_one_step_and_keeps_the_last_turn():
     assert list(conversation.turns()) == [SystemTurn("Be brief."), UserTurn(("now",))]
 
 
+def test_answers_leave_too_when_no_further_user_item_comes():
+    conversation = Conversation("c", system="Be brief.")
+    conversation.add_user(("Go on.",))
+    for _ in range(200):
+        conversation.begin_answer().pieces.append((tuple(range(50)), "on and on"))
+        conversation.begin_answer()  # it failed before its first piece
+        conversation.trim(600)
+        assert conversation.tokens() <= 600
+    first, *rest = conversation.items
+    assert first.parts == ("Go on.",)
+    assert all(isinstance(item, Answer) for item in rest)
+
+
 def test_a_single_turn_over_the_budget_stays():
     conversation = Conversation("c")
     conversation.add_user((spoken(conversation, 30),))

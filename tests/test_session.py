@@ -46,6 +46,7 @@ from realtime.events import (
     TextReceived,
     Trouble,
 )
+from realtime.items import UserItem
 from realtime.session import Session, SessionConfig
 
 MS = 16
@@ -178,6 +179,17 @@ def test_usage_reaches_the_peer():
     effects = receive(session, ResponseEnded(session.response, "length", usage))
     usage = replace(usage, audio_tokens=37)  # 1.5 s
     assert notices(effects, Final) == [Final(1, "", "length", usage, (("hangover", 500),))]
+
+
+def test_a_standing_instruction_is_said_once_however_often_the_question_is_asked():
+    session = new_session()
+    receive(session, InstructionSet("Be brief."))
+    speak(session)
+    for _ in range(3):
+        (generate,) = asked(receive(session, CancelAsked(), ResponseAsked()))
+        (turn,) = generate.request.turns
+        assert turn.parts[1:] == ("Be brief.",)
+    assert sum(isinstance(item, UserItem) for item in session.conversation.items) == 1
 
 
 # ---- barge-in -----------------------------------------------------------------------------------

@@ -205,6 +205,33 @@ def test_silence_after_an_answer_is_answered_itself():
     assert "SilenceNoticed" not in names(receive(session, AudioReceived(loud(3000))))
 
 
+def test_a_silence_is_one_since_the_user_last_said_something():
+    session = new_session(TurnSettings(idle_ms=1000, interrupt=False, respond=False))
+    receive(session, write("a"), ANSWER)
+    receive(session, AudioReceived(quiet(400)), AudioReceived(loud(400)))
+    reply(session, "Yes.")
+    assert "SilenceNoticed" not in names(receive(session, AudioReceived(loud(1200))))
+    assert names(receive(session, AudioReceived(quiet(700)))) == ["SpeechStopped", "Committed"]
+    assert receive(session, AudioReceived(quiet(3000))) == []
+
+
+@pytest.mark.parametrize("said", [ClearAsked(), CommitAsked(respond=False)])
+def test_what_the_peer_does_with_a_silence_ends_it(said):
+    session = new_session(TurnSettings(idle_ms=1000))
+    say(session)
+    reply(session, "Yes.")
+    receive(session, AudioReceived(quiet(980)), said)
+    assert receive(session, AudioReceived(quiet(400))) == []
+
+
+def test_looking_at_an_item_loses_no_guess():
+    session = new_session(speculate=True)
+    effects = receive(session, *(AudioReceived(p) for p in (quiet(400), loud(600), quiet(300))))
+    assert [e.role for e in effects if isinstance(e, Generate)] == ["guess"]
+    assert codes(receive(session, ItemAsked("nowhere"))) == ["item_not_found"]
+    assert names(receive(session, AudioReceived(quiet(400)))).count("Confirm") == 1
+
+
 # ---- settings -----------------------------------------------------------------------------------
 
 
@@ -436,6 +463,14 @@ def test_answers_aside_are_bounded_and_each_can_be_stopped():
     (failed,) = told(receive(session, ResponseFailed(live[0], "busy", "Full.")), Final)
     assert failed.failure == Trouble("busy", "Full.")
     assert codes(receive(session, ASIDE, ASIDE)) == []
+
+
+def test_a_conversation_taken_up_again_repeats_no_id():
+    first = new_session()
+    endpointer = Endpointer(LoudVad(), EndpointConfig())
+    second = Session(first.conversation, endpointer, SessionConfig())
+    ids = [requests(receive(session, write("a"), ASIDE))[0].id for session in (first, second)]
+    assert len(set(ids)) == 2
 
 
 # ---- transcripts --------------------------------------------------------------------------------

@@ -102,7 +102,7 @@ def old_event(event: dict[str, Any]) -> dict[str, Any] | None:
 
 def old_item(item: dict[str, Any]) -> dict[str, Any]:
     """Give an item as a beta client knows it."""
-    if item.get("role") != "assistant":
+    if item.get("type") != "message" or item.get("role") != "assistant":
         return item
     content = [{**part, "type": "text"} for part in item["content"]]
     return {**item, "content": content}

@@ -257,8 +257,9 @@ class OpenAiCodec:
         if trouble.code == BadEvent.code and refused and trouble.message == str(refused):
             yield self.event("error", error=refused.body())
             return
-        if trouble.code == "audio_too_short":
-            self.speaking = False
+        bringing = messages.ItemCreate | messages.ResponseCreate
+        if trouble.code == "audio_too_short" and not isinstance(self.doing, bringing):
+            self.speaking = self.appended = False
         if trouble.code in SILENT and not trouble.fatal:
             return
         kind = self.doing.__struct_config__.tag if self.doing is not None else ""

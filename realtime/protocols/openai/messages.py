@@ -74,19 +74,19 @@ class ItemCreate(ClientEvent, frozen=True, tag="conversation.item.create"):
 class ItemRetrieve(ClientEvent, frozen=True, tag="conversation.item.retrieve"):
     """Show an item, audio included."""
 
-    item_id: str
+    item_id: ItemId
 
 
 class ItemDelete(ClientEvent, frozen=True, tag="conversation.item.delete"):
     """Take an item out."""
 
-    item_id: str
+    item_id: ItemId
 
 
 class ItemTruncate(ClientEvent, frozen=True, tag="conversation.item.truncate"):
     """Keep of an answer what the user has had."""
 
-    item_id: str
+    item_id: ItemId
     content_index: Place
     audio_end_ms: Milliseconds
     text_chars: Place | None = None

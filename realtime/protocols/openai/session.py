@@ -116,9 +116,8 @@ def merge(current: SessionJson, patch: dict[str, Any], defaults: Defaults) -> Se
     if asked is not None:
         before = current["audio"]["input"]["turn_detection"]
         heard["turn_detection"] = merged_detection(before, asked, defaults)
-    for way in merged["audio"].values():
-        if isinstance(way, dict) and "format" in way:
-            way["format"] = AudioFormat.of(way["format"]).json()
+    for way in (merged["audio"]["input"], merged["audio"]["output"]):
+        way["format"] = AudioFormat.of(way["format"]).json()
     # Honest as long as nothing here speaks; and pipecat dies of a tool_choice that is an object.
     merged["output_modalities"] = ["text"]
     if isinstance(merged["tool_choice"], dict):

@@ -322,3 +322,49 @@ def test_a_client_can_always_follow_the_story(given_steps):
             told = talk.answer("" if step == "end" else step, done=step == "end")
         for event in told:
             story.follow(event)
+
+
+@pytest.mark.parametrize("audio", [{"foo": {"format": 5}}, {"foo": None}, {"foo": {"format": {}}}])
+def test_what_is_not_known_of_audio_is_kept_and_harms_nothing(audio):
+    talk = Talk()
+    (updated,) = talk.say(
+        {"type": "session.update", "session": {"type": "realtime", "audio": audio}}
+    )
+    assert updated["session"]["audio"]["input"]["format"]["rate"] == 24_000
+
+
+def test_a_beta_client_may_keep_an_item_with_a_role():
+    talk = Talk(beta=True, check=False)
+    item = {"type": "function_call", "name": "f", "arguments": "{}", "role": "assistant"}
+    told = talk.say({"type": "conversation.item.create", "item": item})
+    assert [event["type"] for event in told] == ["conversation.item.created"]
+
+
+def session(**heard: Any) -> dict[str, Any]:
+    """Change what is heard."""
+    return {"type": "session.update", "session": {"type": "realtime", "audio": {"input": heard}}}
+
+
+MULAW = {"type": "audio/pcmu"}
+
+
+def test_after_a_commit_that_was_too_short_the_format_may_change():
+    talk = Talk()
+    talk.say(session(turn_detection=None), *sound((LOUD, 60)))
+    (error,) = talk.say({"type": "input_audio_buffer.commit"})
+    assert error["error"]["code"] == "input_audio_buffer_commit_empty"
+    assert kinds(talk.say(session(format=MULAW))) == ["session.updated"]
+
+
+def test_a_recording_that_is_too_short_ends_no_speech():
+    talk = Talk()
+    talk.say(*sound((QUIET, 200), (LOUD, 400)))
+    part = {"type": "input_audio", "audio": base64.b64encode(bytes(480)).decode()}
+    item = {"type": "message", "role": "user", "content": [part]}
+    talk.say({"type": "conversation.item.create", "item": item})
+    assert kinds(talk.say(session(format=MULAW))) == ["error"]
+
+
+def test_an_item_id_of_a_mebibyte_is_not_echoed():
+    (error,) = Talk().say({"type": "conversation.item.retrieve", "item_id": "x" * (1 << 20)})
+    assert len(json.dumps(error)) < 1_000
