@@ -60,7 +60,8 @@ class Admission:
         if isinstance(status, Loading):
             message = f"The model is not loaded: {status.stage}, {status.fraction:.0%}."
             raise Busy(message, retry_after=wait)
-        if self.taken >= self.config.sessions and not self.replaces(resume):
+        # Who takes over a connection has its place, but connections that were left may linger.
+        if self.taken >= self.config.sessions * (1 + self.replaces(resume)):
             raise Busy(f"All {self.config.sessions} sessions are taken.", retry_after=wait)
         return status
 

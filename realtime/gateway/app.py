@@ -95,7 +95,7 @@ class Gateway:
         try:
             return self.admission.enter(self.engine.status(), resume)
         except Busy:
-            grant.allowance.leave()
+            grant.allowance.give_back()
             raise
 
     def leave(self, grant: Grant) -> None:

@@ -218,8 +218,9 @@ class Calls:
     async def begin(self, request: Request, asked: Asked, id: str, path: str) -> Response:
         """Answer an offer, and begin to wait for its peer."""
         grant: Grant = request.state.grant
-        if asked.session is not None:
-            self.check(asked.session)
+        for wanted in (grant.session, asked.session):
+            if wanted is not None:
+                self.check(wanted)
         model = self.enter(grant, request.query_params)
         self.opening += 1
         peer = None

@@ -88,6 +88,11 @@ class Allowance:
         """End a session."""
         self.sessions -= 1
 
+    def give_back(self) -> None:
+        """Undo an `enter` that came to nothing: the session was not opened after all."""
+        self.leave()
+        self.openings.owe(-1)
+
     def take_response(self) -> None:
         """Begin an answer, or raise LimitReached."""
         self.check_response()

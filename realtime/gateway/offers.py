@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import msgspec
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 
 from realtime.errors import Refused
+from realtime.gateway.bodies import body, too_large
 from realtime.gateway.sdp import BadOffer, Offer
 
 MOST_SDP = 64 << 10  # bytes; a browser's offer with video has 6 KB
@@ -36,28 +37,6 @@ async def read_offer(request: Request, *, multipart: bool) -> Asked:
         return read_parts(kind, await body(request, MOST_BODY))
     allowed = "application/sdp or multipart/form-data" if multipart else "application/sdp"
     raise Refused(415, "unsupported_media_type", f"Send an offer as {allowed}, not {name[:64]!r}.")
-
-
-async def body(request: Request, most: int) -> bytes:
-    """Read a body of at most so many bytes, without reading more."""
-    said = request.headers.get("content-length", "")
-    data = bytearray()
-    try:
-        if said.isdecimal() and int(said) > most:
-            raise too_large(most)
-        async for piece in request.stream():
-            data += piece
-            if len(data) > most:
-                raise too_large(most)
-    except ClientDisconnect:
-        raise Refused(400, "incomplete", "The request ended before its body did.") from None
-    return bytes(data)
-
-
-def too_large(most: int) -> Refused:
-    """Refuse a body for its size; the connection is not read on."""
-    message = f"An offer may have {most} bytes here."
-    return Refused(413, "offer_too_large", message, headers={"Connection": "close"})
 
 
 def read_parts(kind: str, data: bytes) -> Asked:

@@ -26,6 +26,7 @@ from realtime.engine.api import ModelInfo
 from realtime.errors import Refused, WrongType
 from realtime.events import PeerInput, Trouble
 from realtime.gateway.auth import Grant
+from realtime.gateway.bodies import body
 from realtime.gateway.connection import Connection, Transport
 from realtime.gateway.ephemeral import DEFAULT_S, LONGEST_S, SHORTEST_S
 from realtime.gateway.refusals import REFUSALS, denial
@@ -178,7 +179,7 @@ class RealtimeRoutes:
         """Mint a short-lived key that is bound to a session."""
         try:
             grant = self.minter(request)
-            asked = parsed(await body_of(request), SecretAsked)
+            asked = parsed(await body(request, LONGEST_BODY), SecretAsked)
             value, expires_at, session = self.mint(grant, asked)
         except REFUSALS as error:
             return denial(error)
@@ -188,7 +189,7 @@ class RealtimeRoutes:
         """Mint one as the beta did: the body is the session, and the answer too."""
         try:
             grant = self.minter(request)
-            asked = SecretAsked(session=parsed(await body_of(request), dict[str, Any]))
+            asked = SecretAsked(session=parsed(await body(request, LONGEST_BODY), dict[str, Any]))
             value, expires_at, session = self.mint(grant, asked, beta=True)
         except REFUSALS as error:
             return denial(error)
@@ -254,17 +255,6 @@ def wants_beta(socket: WebSocket) -> bool:
     """Tell whether a client knows the names of the beta only."""
     named = BETA_HEADER in socket.headers.get("openai-beta", "")
     return named or BETA_SUBPROTOCOL in socket.scope["subprotocols"]
-
-
-async def body_of(request: Request) -> bytes:
-    """Read a body, but not a huge one; raise Refused."""
-    body = b""
-    async for piece in request.stream():
-        body += piece
-        if len(body) > LONGEST_BODY:
-            message = f"The body is longer than {LONGEST_BODY >> 10} KiB."
-            raise Refused(413, "request_too_large", message)
-    return body
 
 
 T = TypeVar("T")

@@ -21,6 +21,7 @@ from starlette.applications import Starlette
 
 from realtime.config import ServerConfig
 from realtime.errors import ConfigError
+from realtime.gateway.http import HttpProtocol
 from realtime.gateway.websocket import PeerProtocol
 
 MAX_MESSAGE = 1 << 20  # bytes; longer ones are closed with 1009
@@ -109,7 +110,7 @@ def web_server(app: Starlette, config: ServerConfig) -> Server:
     return Server(
         uvicorn.Config(
             app,
-            http="httptools",
+            http=HttpProtocol,
             ws=PeerProtocol,
             ws_max_size=MAX_MESSAGE,
             ws_per_message_deflate=False,

@@ -37,6 +37,7 @@ CHANNEL = "oai-events"
 """The data channel that OpenAI's clients open; any other is not ours."""
 
 MOST_UNSENT = 64 << 10  # bytes that SCTP may hold for the peer; more waits in the outbox
+OVERHEAD = 64  # bytes that a message takes beside what it says
 MOST_UNREAD = 4 << 20  # bytes that may wait for the pump, which never waits for the peer
 MOST_CHANNELS = 16  # data channels that one peer may open, ours and others
 WATCH_S = 1.0  # between looks at a peer
@@ -44,6 +45,12 @@ LINGER_S = 1.0  # for the peer to take the last messages
 CLOSE_S = 5.0
 
 log = structlog.get_logger()
+
+
+def cost(message: bytes | str) -> int:
+    """Give the bytes that a message takes, at most; empty ones take some, too."""
+    narrow = isinstance(message, bytes) or message.isascii()
+    return OVERHEAD + len(message) * (1 if narrow else 4)
 
 
 class PeerTransport:
@@ -73,7 +80,7 @@ class PeerTransport:
             self.news.clear()
             await self.news.wait()
         message = self.inbox.popleft()
-        self.unread -= len(message)
+        self.unread -= cost(message)
         return message
 
     async def send(self, message: bytes | str) -> None:
@@ -104,7 +111,7 @@ class PeerTransport:
         if self.ended:
             return
         self.inbox.append(message)
-        self.unread += len(message)
+        self.unread += cost(message)
         if self.unread > MOST_UNREAD:
             log.warning("a peer sent more than could be worked off")
             self.end()

@@ -64,6 +64,16 @@ def test_places_are_given_until_none_is_left_and_given_back():
     doors.enter(FAKE_MODEL)
 
 
+def test_taking_over_ones_own_connection_is_bounded_too():
+    doors, _ = admission(sessions=2)
+    seat, secret = doors.begin(Conversation)
+    doors.sit(seat, Holder())
+    for _ in range(4):
+        doors.enter(FAKE_MODEL, secret)
+    with pytest.raises(Busy):
+        doors.enter(FAKE_MODEL, secret)
+
+
 def test_nobody_comes_in_while_the_model_loads_or_the_server_goes_away():
     doors, _ = admission()
     with pytest.raises(Busy, match="weights, 40%"):

@@ -58,6 +58,15 @@ def test_answers_per_minute(clock):
     assert allowance.limits() == (Limit("requests", 2, 2, 0),), "no more than a minute's worth"
 
 
+def test_a_session_that_was_not_opened_after_all_costs_nothing(clock):
+    allowance = Allowance(LimitsConfig(sessions=1, sessions_per_minute=2), clock)
+    for _ in range(10):
+        allowance.enter()
+        allowance.give_back()
+    allowance.enter()
+    assert allowance.sessions == 1
+
+
 def test_a_guess_costs_nothing_until_it_is_wanted(clock):
     allowance = Allowance(LimitsConfig(responses_per_minute=1), clock)
     for _ in range(5):

@@ -81,7 +81,7 @@ async def test_a_form_has_an_offer_and_perhaps_a_session():
         (FORM, parts(("sdp", SDP), ("session", "[]")), 400, "invalid_session"),
         (FORM, parts(("sdp", SDP), ("session", "{")), 400, "invalid_session"),
         (FORM, parts(("sdp", SDP), ("session", "[" * 100_000)), 400, "invalid_session"),
-        (FORM, parts(("sdp", "v=0\r\n" + "a=x\r\n" * MOST_SDP)), 413, "offer_too_large"),
+        (FORM, parts(("sdp", "v=0\r\n" + "a=x\r\n" * MOST_SDP)), 413, "request_too_large"),
     ],
 )
 async def test_whatever_is_wrong_is_said(kind, data, status, code):
@@ -115,12 +115,14 @@ async def test_a_peer_that_leaves_in_between_is_nobody_to_answer():
 
 
 def test_an_error_has_the_shape_that_clients_of_openai_read():
-    response = denial(Refused(413, "offer_too_large", "Shorter.", headers={"Connection": "close"}))
+    response = denial(
+        Refused(413, "request_too_large", "Shorter.", headers={"Connection": "close"})
+    )
     assert json.loads(response.body) == {
         "error": {
             "message": "Shorter.",
             "type": "invalid_request_error",
-            "code": "offer_too_large",
+            "code": "request_too_large",
             "param": None,
         }
     }

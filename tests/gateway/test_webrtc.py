@@ -171,3 +171,12 @@ def test_ice_servers_are_those_of_the_settings_and_none_otherwise():
 def test_another_aiortc_is_noticed():
     with pytest.raises(RuntimeError, match="jitter buffer"):
         webrtc.take_over(object(), None)
+
+
+@pytest.mark.parametrize("message", ["", "x", "\U0001f399", b""])
+def test_messages_that_say_nothing_are_bounded_too(message):
+    transport = webrtc.PeerTransport(None)
+    for _ in range(webrtc.MOST_UNREAD // webrtc.OVERHEAD + 1):
+        transport.put(message)
+    assert transport.ended
+    assert not transport.inbox
