@@ -33,12 +33,19 @@ class EndpointConfig:
     """When speech starts, pauses and ends; milliseconds, and seconds for the window."""
 
     prefix_padding_ms: int = 300
+    """Audio kept from before speech began."""
     min_speech_ms: int = 80
+    """Of speech, within twice that time; less is no speech."""
     pause_ms: int = 200
+    """Silence after which an answer is asked for on a guess."""
     hangover_ms: int = 500
+    """Silence that ends speech."""
     tail_ms: int = 200
+    """Audio kept after speech, however long the hangover."""
     window_s: float = 30.0
+    """Longer speech is handed over in parts."""
     automatic: bool = True
+    """False: only a commit ends an utterance (push-to-talk)."""
 
     def __post_init__(self) -> None:
         if not 0 <= self.prefix_padding_ms <= 5_000:
