@@ -26,6 +26,7 @@ from realtime.config import AdmissionConfig, AuthConfig, ConnectionConfig, Setti
 from realtime.engine.fake import FakeEngine
 from realtime.gateway import log, opus, webrtc
 from realtime.gateway.app import Gateway, create_app
+from realtime.gateway.auth import Grant
 from realtime.gateway.offers import MOST_SDP
 from realtime.gateway.server import bind, web_server
 from realtime.protocols.pcm import PcmCodec
@@ -369,6 +370,21 @@ async def test_who_may_not_call_is_refused_before_the_body_is_read():
         for path in (CALLS, "/whip", f"{CALLS}/rtc_1/hangup"):
             response = await place.post(path, "no offer")
             assert (response.status_code, response.json()) == (401, refusal)
+        assert place.gateway.calls.taken == 0
+
+
+async def test_a_key_whose_session_cannot_be_had_here_makes_no_call():
+    async with served(plain=False) as place:
+
+        def authorise(request) -> None:
+            session = {"audio": {"input": {"format": {"type": "audio/none"}}}}
+            allowance = place.gateway.gate.allowances.of("")
+            request.state.grant = Grant("", allowance, session)
+
+        place.gateway.authorise = authorise
+        response = await place.post(CALLS, await an_offer())
+        assert response.status_code == 400
+        assert response.json()["error"]["param"] == "session.audio.input.format.type"
         assert place.gateway.calls.taken == 0
 
 
