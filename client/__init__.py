@@ -10,6 +10,7 @@ from client.errors import (
     Refused,
     ServerBusy,
     ServerUnreachable,
+    Untrusted,
     VoiceError,
 )
 from client.events import (
@@ -47,6 +48,7 @@ __all__ = [
     "ServerUnreachable",
     "SpeechStarted",
     "SpeechStopped",
+    "Untrusted",
     "Voice",
     "VoiceError",
     "connect",

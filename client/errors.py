@@ -2,6 +2,7 @@
 
 * VoiceError
     * ServerUnreachable   nothing answers there: start the server, or correct the address
+        * Untrusted       its certificate is nobody's whom we trust: `ca` names whom to trust
     * ServerBusy          no room: come back after `retry_after` seconds
     * Refused             it answers, but will not serve this: the text says why
     * ConnectionLost      it was served until the connection ended with `code` and `reason`
@@ -20,6 +21,10 @@ class VoiceError(Exception):
 
 class ServerUnreachable(VoiceError):
     """No server answers at this address."""
+
+
+class Untrusted(ServerUnreachable):
+    """The server's certificate is signed by nobody whom this machine trusts."""
 
 
 class ServerBusy(VoiceError):

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import ssl
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 import msgspec
 from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus, InvalidURI
+from websockets.exceptions import (
+    ConnectionClosed,
+    InvalidHandshake,
+    InvalidMessage,
+    InvalidStatus,
+    InvalidURI,
+)
 from websockets.http11 import Response
 
 from client.errors import (
@@ -17,9 +24,12 @@ from client.errors import (
     ServerUnreachable,
 )
 from client.events import Error, Ready, decode
+from client.tls import failure, trust
 
 MAX_MESSAGE = 1024 * 1024  # bytes that one message of the server may have
 QUEUE = 64  # unread messages kept before reading from the socket stops
+PATH = "/v1/pcm"
+OPENAI = "/v1/realtime"
 
 
 def address(url: str, options: dict[str, str]) -> str:
@@ -30,7 +40,9 @@ def address(url: str, options: dict[str, str]) -> str:
         raise ValueError(f"{url!r} is no WebSocket address such as ws://127.0.0.1:8765")
     if not 0 < (parts.port or 1) < 65536:  # .port itself raises ValueError above 65535
         raise ValueError(f"{url!r} has no port that exists")
-    path = parts.path if parts.path.strip("/") else "/v1/pcm"
+    path = parts.path if parts.path.strip("/") else PATH
+    if path.rstrip("/").endswith(OPENAI):
+        raise ValueError(f"{OPENAI} is OpenAI's protocol; plain PCM is at {PATH}, or give no path")
     query = urlencode({**dict(parse_qsl(parts.query)), **options})
     return urlunsplit((scheme, parts.netloc, path, query, ""))
 
@@ -41,9 +53,27 @@ def place(url: str) -> str:
     return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
 
 
-async def dial(url: str, timeout: float, key: str | None = None) -> ClientConnection:  # noqa: ASYNC109
+def with_tls(url: str) -> str:
+    """Tell the same address with TLS."""
+    return f"; if it has TLS, its address is {place(url).replace('ws:', 'wss:', 1)}"
+
+
+def elsewhere(url: str) -> str:
+    """Tell, of a path that is not ours, where plain PCM is."""
+    path = urlsplit(url).path.rstrip("/")
+    return "" if not path or path.endswith(PATH) else f"; plain PCM is at {PATH}"
+
+
+async def dial(
+    url: str,
+    timeout: float,  # noqa: ASYNC109
+    *,
+    key: str | None = None,
+    ca: str | None = None,
+) -> ClientConnection:
     """Open the socket; put every way in which that fails into words."""
     host = urlsplit(url).hostname or ""
+    secure = urlsplit(url).scheme == "wss"
     loopback = host == "localhost" or host.startswith("127.") or host == "::1"
     try:
         return await connect(
@@ -54,6 +84,7 @@ async def dial(url: str, timeout: float, key: str | None = None) -> ClientConnec
             max_size=MAX_MESSAGE,
             max_queue=QUEUE,
             proxy=None if loopback else True,
+            ssl=trust(ca) if secure else None,
         )
     except InvalidStatus as error:
         raise refusal(url, error.response) from None
@@ -65,9 +96,14 @@ async def dial(url: str, timeout: float, key: str | None = None) -> ClientConnec
         ) from None
     except TimeoutError:
         raise ServerUnreachable(f"{place(url)} did not answer within {timeout:g} s") from None
+    except InvalidMessage:
+        hint = "" if secure else with_tls(url)
+        raise ServerUnreachable(f"{place(url)} is no WebSocket server{hint}") from None
     except InvalidHandshake as error:
         raise ServerUnreachable(f"{place(url)} is no WebSocket server: {error}") from None
     except OSError as error:
+        if secure and isinstance(error, ssl.SSLError | ConnectionResetError):
+            raise failure(place(url), error) from None
         reason = error.strerror or str(error)
         raise ServerUnreachable(f"{place(url)} cannot be reached: {reason}") from None
 
@@ -89,6 +125,10 @@ def refusal(url: str, response: Response) -> ServerBusy | Refused:
         return ServerBusy(f"{place(url)} has no room: {said or 'busy'}{when}", retry_after=after)
     text = said or {404: f"there is no {urlsplit(url).path} there"}.get(status, "")
     text = text or response.reason_phrase or "no reason given"
+    if status == 404:
+        text += elsewhere(url)
+    elif status == 400 and b"https" in bytes(response.body or b"").lower():
+        text += with_tls(url)  # so say nginx and Go's servers
     return Refused(f"{place(url)} refused: HTTP {status}, {text}", code=f"http_{status}")
 
 

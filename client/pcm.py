@@ -25,7 +25,7 @@ from websockets.exceptions import ConnectionClosed
 
 from client.errors import ConnectionLost, ServerBusy, ServerUnreachable
 from client.events import Error, Event, Ready, decode, encode
-from client.opening import address, dial, greeting, place
+from client.opening import address, dial, elsewhere, greeting, place
 
 Encoding = Literal["s16le", "mulaw", "alaw"]
 TurnDetection = Literal["vad", "manual"]
@@ -139,27 +139,31 @@ async def connect(
     conversation: str | None = None,
     turn_detection: TurnDetection = "vad",
     key: str | None = None,
+    ca: str | None = None,
     open_timeout: float = 10.0,
 ) -> AsyncIterator[Voice]:
     """Connect and wait until the server is ready; close in order at the end.
 
     `url` may leave out the path (`/v1/pcm`). `conversation` is `ready.resume` of an earlier
     connection. With `turn_detection="manual"` nothing ends an utterance but `commit`. `key` is an
-    API key, where the server needs one. Raises ServerUnreachable, ServerBusy or Refused, and
-    ValueError for an address or option that is none.
+    API key, where the server needs one; `ca` is a file of certificates (PEM) to trust beside those
+    of the system. Raises ServerUnreachable, ServerBusy or Refused, and ValueError for an address
+    or option that is none.
     """
     options = {"rate": str(rate), "encoding": encoding, "turn_detection": turn_detection}
     if rate not in RATES:
         raise ValueError(f"rate must be one of {', '.join(map(str, RATES))}, not {rate!r}")
     if conversation is not None:
         options["conversation"] = conversation
-    socket = await dial(address(url, options), open_timeout, key)
+    socket = await dial(address(url, options), open_timeout, key=key, ca=ca)
     try:
         async with asyncio.timeout(open_timeout):
             ready = await greeting(socket)
     except TimeoutError:
         await socket.close()
-        raise ServerUnreachable(f"{place(url)} accepted but did not get ready") from None
+        raise ServerUnreachable(
+            f"{place(url)} accepted but did not get ready{elsewhere(url)}"
+        ) from None
     except BaseException:
         await socket.close()
         raise
@@ -177,6 +181,7 @@ async def reconnect(
     conversation: str | None = None,
     turn_detection: TurnDetection = "vad",
     key: str | None = None,
+    ca: str | None = None,
     delays: Iterable[float] = DELAYS,
 ) -> AsyncIterator[Voice]:
     """Yield a connection, and after each loss a new one in the same conversation.
@@ -202,6 +207,7 @@ async def reconnect(
                 conversation=conversation,
                 turn_detection=turn_detection,
                 key=key,
+                ca=ca,
             ) as voice:
                 conversation, waits = voice.ready.resume, iter(delays)
                 yield voice

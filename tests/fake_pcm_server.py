@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import ssl
 import threading
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -186,26 +187,30 @@ class FakePcmServer:
 
 
 @asynccontextmanager
-async def serving(fake: FakePcmServer) -> AsyncIterator[FakePcmServer]:
+async def serving(
+    fake: FakePcmServer, tls: ssl.SSLContext | None = None
+) -> AsyncIterator[FakePcmServer]:
     """Serve the fake on a free port of the loopback."""
     server: Server
     async with serve(
-        fake.serve, "127.0.0.1", 0, process_request=fake.process_request, compression=None
+        fake.serve, "127.0.0.1", 0, process_request=fake.process_request, compression=None, ssl=tls
     ) as server:
         port = next(iter(server.sockets)).getsockname()[1]
-        fake.url = f"ws://127.0.0.1:{port}"
+        fake.url = f"{'wss' if tls else 'ws'}://127.0.0.1:{port}"
         yield fake
 
 
 @contextmanager
-def serving_in_thread(fake: FakePcmServer) -> Iterator[FakePcmServer]:
+def serving_in_thread(
+    fake: FakePcmServer, tls: ssl.SSLContext | None = None
+) -> Iterator[FakePcmServer]:
     """Serve the fake in a thread of its own, for tests whose subject runs an event loop itself."""
     begun, ended = threading.Event(), asyncio.Event()
     loops: list[asyncio.AbstractEventLoop] = []
 
     async def main() -> None:
         loops.append(asyncio.get_running_loop())
-        async with serving(fake):
+        async with serving(fake, tls):
             begun.set()
             await ended.wait()
 

@@ -31,6 +31,8 @@ class Order:
     as_json: bool
     key: str | None = field(default=None, repr=False)
     """For a server that needs one."""
+    ca: str | None = None
+    """File of certificates to trust beside the system's."""
 
 
 async def run(order: Order, url: str | None, model: str | None, console: Console) -> bool:
@@ -45,7 +47,7 @@ async def run(order: Order, url: str | None, model: str | None, console: Console
             url = await stack.enter_async_context(own_server(model, console))
         detection: TurnDetection = "manual" if order.manual else "vad"
         voice = await stack.enter_async_context(
-            connect(url, turn_detection=detection, key=order.key)
+            connect(url, turn_detection=detection, key=order.key, ca=order.ca)
         )
         report = stack.enter_context(contextlib.closing(Report(console, as_json=order.as_json)))
         microphone = Microphone(speed=order.speed)

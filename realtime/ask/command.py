@@ -7,11 +7,14 @@ wrong with the input is found before a server is asked or started.
 from __future__ import annotations
 
 import asyncio
-from typing import Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
 from realtime.errors import AudioError, ConfigError, ModelError, RealtimeError
+
+if TYPE_CHECKING:
+    from client.errors import Refused
 
 KEY_VARIABLE = "REALTIME_KEY"
 ANSWERED, FAILED, UNUSABLE, INTERRUPTED, TERMINATED = 0, 1, 2, 130, 143
@@ -53,8 +56,15 @@ def ask(
         typer.Option(
             metavar="KEY",
             envvar=KEY_VARIABLE,
-            help="An API key, where the server needs one; others on this machine see options, "
-            "so better in the environment.",
+            help="An API key, where the server needs one. It is safer in the environment: options "
+            "are seen by everybody on this machine.",
+        ),
+    ] = None,
+    ca: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE",
+            help="Certificates in PEM to trust beside the system's: a server's own, or its CA's.",
         ),
     ] = None,
     model: Annotated[
@@ -77,8 +87,9 @@ def ask(
 ) -> None:
     """Ask recorded or written questions; watch the answers come.
 
-    The recordings are streamed as a microphone would. What is going on, partial answers and
-    latencies go to stderr; the answer of each turn is one line on stdout.
+    The recordings are streamed as a microphone would. What is going on,
+    partial answers and latencies go to stderr; the answer of each turn is
+    one line on stdout.
 
     [bold]Examples[/bold]
 
@@ -102,29 +113,52 @@ def ask(
 
         realtime ask question.mp3 --url ws://127.0.0.1:8765 --json
 
+    Ask one that needs a key and has a certificate of its own:
+
+        export REALTIME_KEY=sk-...
+
+        realtime ask question.wav --url wss://192.0.2.7:8765 --ca cert.pem
+
     [bold]Exit codes[/bold]: 0 answered, 1 an answer failed, 2 the input cannot be used.
     """
     from rich.console import Console
 
-    from client.errors import Refused, ServerUnreachable, VoiceError
+    from client.errors import Refused, ServerUnreachable, Untrusted, VoiceError
     from realtime.ask.asking import Order, run
-    from realtime.ask.questions import check, gather
+    from realtime.ask.questions import check, check_server, gather
 
     console = Console(stderr=True, highlight=False)
     try:
-        check(url=url, model=model, speed=speed, patience=timeout, instruction=instruction)
+        check(speed=speed, patience=timeout, instruction=instruction)
+        check_server(url, model=model, key=key, ca=ca)
         questions = tuple(gather(audio or [], text or [], console))
-        order = Order(questions, instruction, bool(text), speed, timeout, as_json, key)
+        order = Order(questions, instruction, bool(text), speed, timeout, as_json, key, ca)
         answered = asyncio.run(run(order, url, model, console))
     except KeyboardInterrupt:
         fail("interrupted", INTERRUPTED)
     except asyncio.CancelledError:
         fail("terminated", TERMINATED)
-    except (AudioError, ConfigError, ModelError, ServerUnreachable, Refused) as error:
+    except Refused as error:
+        fail(refused(error, url, key), UNUSABLE)
+    except Untrusted as error:
+        fail(f"{error}; --ca FILE trusts the one in FILE", UNUSABLE)
+    except (AudioError, ConfigError, ModelError, ServerUnreachable) as error:
         fail(str(error), UNUSABLE)
     except (VoiceError, RealtimeError) as error:
         fail(str(error), FAILED)
     raise typer.Exit(ANSWERED if answered else FAILED)
+
+
+def refused(error: Refused, url: str | None, key: str | None) -> str:
+    """Say why a server refused, and where a key is to be put or was taken from."""
+    from client.opening import place
+
+    if error.code != "http_401":
+        return str(error)
+    if key:
+        return f"{error} (the key is from --key or {KEY_VARIABLE})"
+    where = f"give --key, or better {KEY_VARIABLE} in the environment"
+    return f"{place(url or '')} wants an API key: {where}"
 
 
 def fail(message: str, code: int) -> NoReturn:

@@ -9,6 +9,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
 
 from client.dialogue import Question
 from client.opening import address
+from client.tls import trust
 from realtime.audio.download import download, is_url
 from realtime.audio.files import read
 from realtime.audio.pcm import to_bytes
@@ -18,22 +19,37 @@ MAX_TEXT = 16 * 1024  # bytes of UTF-8 that one message may carry
 SPEEDS = (0.1, 1000.0)
 
 
-def check(
-    *, url: str | None, model: str | None, speed: float, patience: float, instruction: str
-) -> None:
+def check(*, speed: float, patience: float, instruction: str) -> None:
     """Refuse options that cannot be meant."""
     check_text("--instruction", instruction)
-    if url is not None:
-        try:
-            address(url, {})
-        except ValueError as error:
-            raise ConfigError(f"--url: {error}") from None
-        if model is not None:
-            raise ConfigError("--model is for a server started here; the one at --url has its own")
     if not SPEEDS[0] <= speed <= SPEEDS[1]:
         raise ConfigError(f"--speed must be {SPEEDS[0]:g} to {SPEEDS[1]:g}, not {speed:g}")
     if not 0 < patience <= 86_400:
         raise ConfigError(f"--timeout must be above 0, at most 86400, not {patience:g}")
+
+
+def check_server(url: str | None, *, model: str | None, key: str | None, ca: str | None) -> None:
+    """Refuse what cannot be said of a server."""
+    if url is None:
+        if ca is not None:
+            raise ConfigError("--ca is for a server at --url")
+        return
+    if model is not None:
+        raise ConfigError("--model is for a server started here; the one at --url has its own")
+    if key and not (key.isascii() and key.isprintable()):
+        raise ConfigError("--key (or REALTIME_KEY) has characters that are in no key")
+    try:
+        secure = address(url, {}).startswith("wss:")
+    except ValueError as error:
+        raise ConfigError(f"--url: {error}") from None
+    if ca is None:
+        return
+    if not secure:
+        raise ConfigError("--ca is for TLS: give --url as wss://...")
+    try:
+        trust(ca)
+    except ValueError as error:
+        raise ConfigError(f"--ca: {error}") from None
 
 
 def gather(names: Sequence[str], texts: Sequence[str], console: Console) -> Iterator[Question]:

@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+from certificate import self_signed
 from fake_pcm_server import FakePcmServer, hush, serving_in_thread, tone
 from typer.testing import CliRunner
 
@@ -243,6 +244,11 @@ def test_one_bad_file_stops_all_before_the_first_question(wav):
         (["--text", "a", "--speed", "nan"], "--speed must be 0.1 to 1000, not nan"),
         (["--text", "a", "--timeout", "0"], "--timeout must be above 0"),
         (["http://[::1"], "'http://[::1' is no http(s) address"),
+        (["-t", "a", "--url", "ws://h/v1/realtime"], "--url: /v1/realtime is OpenAI's protocol"),
+        (["-t", "a", "--ca", "f"], "--ca is for a server at --url"),
+        (["-t", "a", "--url", "ws://h", "--ca", "f"], "--ca is for TLS: give --url as wss://"),
+        (["-t", "a", "--url", "wss://h", "--ca", "none.pem"], "--ca: none.pem cannot be read"),
+        (["-t", "a", "--url", "ws://h", "--key", "a\r"], "characters that are in no key"),
     ],
 )
 def test_arguments_that_cannot_be_meant_are_refused(arguments, text):
@@ -264,6 +270,36 @@ def test_no_server_says_how_to_start_one(wav, unused_tcp_port):
 def test_another_server_is_named(wav):
     fake = FakePcmServer(status=(404, {}, b""))
     assert "HTTP 404, there is no /v1/pcm there" in sentence(ask_fake(fake, wav()))
+
+
+def keyless(fake, monkeypatch, *arguments):
+    monkeypatch.delenv("REALTIME_KEY", raising=False)
+    return sentence(ask_fake(fake, "--text", "a", *arguments))
+
+
+def test_without_a_key_it_is_told_where_to_give_one(monkeypatch):
+    body = b'{"error": {"message": "You sent no API key. Send one in a header."}}'
+    fake = FakePcmServer(status=(401, {}, body))
+    said = keyless(fake, monkeypatch)
+    wanted = "wants an API key: give --key, or better REALTIME_KEY in the environment"
+    assert said == f"{fake.url} {wanted}"
+
+
+def test_with_a_wrong_key_it_is_told_where_it_came_from(monkeypatch):
+    fake = FakePcmServer(status=(401, {}, b'{"error": {"message": "It is not one of ours."}}'))
+    said = keyless(fake, monkeypatch, "--key", "sk-secret")
+    assert said.endswith("It is not one of ours (the key is from --key or REALTIME_KEY)")
+    assert "sk-secret" not in said
+
+
+def test_a_certificate_of_ones_own_needs_ca(tmp_path):
+    file, tls = self_signed(tmp_path)
+    fake = FakePcmServer(["Yes."])
+    with serving_in_thread(fake, tls):
+        said = sentence(ask("--text", "a", "--url", fake.url))
+        result = ask("--text", "a", "--url", fake.url, "--ca", file)
+    assert said.endswith("certificate; --ca FILE trusts the one in FILE")
+    assert (result.exit_code, result.stdout) == (0, "Yes.\n")
 
 
 # ---- what fails on the way: exit code 1 ---------------------------------------------------------

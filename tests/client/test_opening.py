@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from client.opening import address, place
+from client.opening import address, elsewhere, place
 
 
 @pytest.mark.parametrize(
@@ -25,3 +25,22 @@ def test_an_address_is_completed(given, full):
 
 def test_a_place_holds_no_secret():
     assert place("wss://user:word@host:1/v1/pcm?conversation=secret") == "wss://host:1"
+
+
+@pytest.mark.parametrize("path", ["/v1/realtime", "/v1/realtime/", "/behind/a/proxy/v1/realtime"])
+def test_the_path_of_another_protocol_says_which_one_is_spoken(path):
+    with pytest.raises(ValueError, match="plain PCM is at /v1/pcm"):
+        address(f"ws://127.0.0.1:8765{path}", {})
+
+
+@pytest.mark.parametrize(
+    ("url", "words"),
+    [
+        ("ws://h", ""),
+        ("ws://h/v1/pcm?rate=8000", ""),
+        ("ws://h/proxy/v1/pcm", ""),
+        ("ws://h/v1", "; plain PCM is at /v1/pcm"),
+    ],
+)
+def test_another_path_says_where_plain_pcm_is(url, words):
+    assert elsewhere(url) == words

@@ -254,6 +254,20 @@ async def test_an_http_refusal_gives_the_servers_reason(status, body, text):
     assert (error.code, str(error).partition("refused: ")[2]) == (f"http_{status}", text)
 
 
+async def test_a_proxy_that_wants_tls_says_so_in_html():
+    body = b"<h1>400</h1> The plain HTTP request was sent to HTTPS port"
+    error = await refused(fake := FakePcmServer(status=(400, {}, body)))
+    assert str(error).endswith(f"if it has TLS, its address is {fake.url.replace('ws:', 'wss:')}")
+
+
+async def test_a_path_that_is_not_there_says_which_one_is():
+    fake = FakePcmServer(status=(404, {}, b""))
+    async with serving(fake):
+        with pytest.raises(Refused, match="no /v1 there; plain PCM is at /v1/pcm"):
+            async with connect(f"{fake.url}/v1"):
+                pass
+
+
 async def test_a_fatal_error_in_the_place_of_ready_is_a_refusal():
     message = {"type": "error", "code": "bad_parameter", "message": "rate: 1.", "fatal": True}
     error = await refused(FakePcmServer(first=[message], close=(1008, "")))
