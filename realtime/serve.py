@@ -65,6 +65,10 @@ def serve(
             "a CPU there are none.",
         ),
     ] = None,
+    threads: Annotated[
+        int | None,
+        typer.Option(help="CPU threads of the model; else chosen by its size and the cores."),
+    ] = None,
     key_file: Annotated[
         str | None,
         typer.Option(
@@ -116,6 +120,7 @@ def serve(
         ("worker", "weights"): weights,
         ("worker", "kv_dtype"): kv_dtype,
         ("worker", "graphs"): graphs,
+        ("worker", "threads"): threads,
     }
     try:
         environment = configuration.environment()
@@ -206,6 +211,7 @@ async def tell(engine: WorkerEngine, settings: Settings, address: str, keys: str
             keys=keys,
             model=model.name,
             device=model.device,
+            threads=model.threads,
             memory=memory,
         )
     else:
@@ -254,7 +260,7 @@ def banner(settings: Settings, model: ModelInfo, address: str, keys: str) -> str
     lines = [
         f"realtime is listening on {address}",
         f"  model      {model.name} ({model.parameters / 1e6:,.1f} million parameters)",
-        f"  device     {model.device}, {model.dtype}",
+        f"  device     {model.device}, {model.dtype}{threads_of(model)}",
         *([f"  memory     {model.memory}"] if model.memory else []),
         f"  try        {address} in a browser",
         f"             realtime ask question.wav --url {socket_address}",
@@ -267,3 +273,10 @@ def banner(settings: Settings, model: ModelInfo, address: str, keys: str) -> str
             "speech, nothing else. A real one: realtime serve --model Qwen/Qwen2-Audio-7B-Instruct",
         ]
     return "\n".join(lines)
+
+
+def threads_of(model: ModelInfo) -> str:
+    """Say with how many threads the model computes, if that is known."""
+    if not model.threads:
+        return ""
+    return f", {model.threads} thread{'s' if model.threads > 1 else ''}"

@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -150,6 +151,14 @@ def test_the_banner_says_what_and_where_and_how_to_go_on():
     ):
         assert words in text
     assert "demonstration" not in text
+
+
+@pytest.mark.parametrize(
+    ("threads", "told"), [(0, "float32\n"), (1, "1 thread\n"), (3, "3 threads\n")]
+)
+def test_the_banner_says_how_many_threads_compute(threads, told):
+    text = banner(Settings(), replace(MODEL, threads=threads), "http://127.0.0.1:8765", "none")
+    assert told in text
 
 
 def test_the_bundled_model_is_called_a_demonstration():

@@ -83,6 +83,7 @@ def batch(
         ("worker", "device"): device,
         ("worker", "dtype"): dtype,
         ("worker", "slots"): at_once,
+        ("worker", "spare_cores"): 0,  # nobody speaks meanwhile
     }
     try:
         environment = configuration.environment()

@@ -185,6 +185,8 @@ class ModelInfo:
     dtype: str
     device: str
     memory: Memory | None = None
+    threads: int = 0
+    """CPU threads that compute; 0: nobody knows."""
 
 
 @dataclass(frozen=True, slots=True)

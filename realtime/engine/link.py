@@ -51,7 +51,10 @@ class WorkerConfig:
     graphs: bool = True
     """Record decode steps as CUDA graphs when the model loads; on a CPU there are none."""
     threads: int | None = None
-    """CPU threads of the model; None leaves it to torch."""
+    """CPU threads of the model; none: one for a small model or on a GPU, else every core that is
+    really there but `spare_cores`."""
+    spare_cores: int = 1
+    """Left to the gateway where threads are chosen; `realtime batch` leaves none."""
     slots: int = 8
     """Answers generated at once."""
     queue: int = 64
@@ -75,8 +78,9 @@ class WorkerConfig:
         for name in ("slots", "deaths", "chunk"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1")
-        if self.queue < 0 or self.backoff < 0:
-            raise ValueError("queue and backoff must not be negative")
+        for name in ("queue", "backoff", "spare_cores"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name} must not be negative")
         if self.kv_bytes is not None and self.kv_bytes < 1:
             raise ValueError("kv_bytes must be at least 1")
         if self.threads is not None and self.threads < 1:
@@ -201,6 +205,7 @@ def command(config: WorkerConfig) -> list[str]:
         "device": config.device,
         "dtype": config.dtype,
         "threads": config.threads,
+        "spare-cores": config.spare_cores,
         "slots": config.slots,
         "queue": config.queue,
         "attention": config.attention,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -92,6 +92,12 @@ def load(
         str(place),
     )
     return Loaded(model, processor, info, end_tokens(model, processor), default_choice(model))
+
+
+def computing(loaded: Loaded, threads: int) -> Loaded:
+    """Have a model compute with so many CPU threads."""
+    torch.set_num_threads(threads)
+    return replace(loaded, info=replace(loaded.info, threads=threads))
 
 
 def _from_pretrained(source: Source, dtype: torch.dtype, attention: str) -> Any:

@@ -18,7 +18,7 @@ import traceback
 from collections.abc import Iterator
 from typing import BinaryIO
 
-from realtime.engine import checkpoint, wire
+from realtime.engine import checkpoint, threads, wire
 from realtime.engine.answering import Answering, Brain
 from realtime.engine.api import Loading, ModelInfo
 from realtime.engine.scheduler import SchedulerConfig
@@ -84,6 +84,7 @@ def read(stream: BinaryIO) -> Iterator[wire.ToWorker]:
 def main(arguments: list[str] | None = None) -> None:
     """Load the model and answer until the gateway is gone."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threads.wait_asleep(os.environ)
     options = parse(arguments)
     gateway = Gateway(socket.socket(fileno=options.fd))
     gateway.listen()
@@ -118,13 +119,17 @@ def awake(options: argparse.Namespace, gateway: Gateway) -> tuple[Brain, ModelIn
     from realtime.engine import brain, model, packing, quantise
 
     quantise.refuse(options.weights)
+    cores = threads.available()
     loaded = model.load(
         options.model,
         device=options.device,
         dtype=options.dtype,
         attention=options.attention,
-        threads=options.threads,
+        threads=options.threads or cores,
         progress=progress,
+    )
+    loaded = model.computing(
+        loaded, options.threads or threads.chosen(loaded.info, cores, options.spare_cores)
     )
     if options.weights == "auto":
         progress("packing", 0.97)
@@ -153,6 +158,7 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--dtype", default="auto")
     parser.add_argument("--attention", default="sdpa")
     parser.add_argument("--threads", type=int)
+    parser.add_argument("--spare-cores", type=int, default=1)
     parser.add_argument("--slots", type=int, default=8)
     parser.add_argument("--queue", type=int, default=64)
     parser.add_argument("--chunk", type=int, default=256)

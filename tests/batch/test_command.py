@@ -164,6 +164,7 @@ def test_options_reach_the_worker(files, engine):
     assert run(files, "--at-once", "5", "--dtype", "float32", "--model", "m").exit_code == 0
     (config,) = engine.configs
     assert (config.slots, config.dtype, config.model) == (5, "float32", "m")
+    assert config.spare_cores == 0
     assert running.capacity(config) == 10
 
 

@@ -423,7 +423,15 @@ def test_a_consumer_that_lags_loses_nothing_and_holds_a_bounded_number_of_deltas
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"slots": 0}, {"queue": -1}, {"threads": 0}, {"stall_after": 0.0}, {"deaths": 0}]
+    "wrong",
+    [
+        {"slots": 0},
+        {"queue": -1},
+        {"threads": 0},
+        {"spare_cores": -1},
+        {"stall_after": 0.0},
+        {"deaths": 0},
+    ],
 )
 def test_settings_that_make_no_worker_are_refused(wrong):
     with pytest.raises(ValueError, match=next(iter(wrong))):

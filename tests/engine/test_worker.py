@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import tiny_model
+import torch
 from safetensors.torch import load_file, save_file
 
 from realtime.engine import wire
@@ -28,6 +29,7 @@ LIGHT = (
     "link",
     "process",
     "scheduler",
+    "threads",
     "wire",
     "worker",
 )
@@ -72,6 +74,7 @@ def test_a_model_that_cannot_answer_is_told_while_loading(tmp_path):
 def test_options():
     options = parse(["--fd=5", "--model=m", "--threads=2", "--slots=3"])
     assert (options.fd, options.model, options.threads, options.slots) == (5, "m", 2, 3)
+    assert options.spare_cores == 1
     assert (options.device, options.dtype, options.queue) == ("auto", "auto", 64)
     assert (options.attention, options.chunk, options.kv_bytes) == ("sdpa", 256, None)
     assert (options.weights, options.kv_dtype, options.graphs) == ("auto", "auto", "true")
@@ -79,14 +82,53 @@ def test_options():
 
 def test_every_setting_of_the_model_arrives():
     config = WorkerConfig(
-        "m", attention="eager", weights="fp8", kv_dtype="fp8", graphs=False, kv_bytes=7
+        "m",
+        attention="eager",
+        weights="fp8",
+        kv_dtype="fp8",
+        graphs=False,
+        kv_bytes=7,
+        threads=5,
+        spare_cores=0,
     )
     given = command(config)
     options = parse([*given[given.index("realtime.engine.worker") + 1 :], "--fd=5"])
     assert (options.attention, options.weights, options.kv_dtype) == ("eager", "fp8", "fp8")
     assert (options.graphs, options.kv_bytes) == ("false", 7)
+    assert (options.threads, options.spare_cores) == (5, 0)
     given = command(WorkerConfig("m"))
     assert parse([*given[given.index("realtime.engine.worker") + 1 :], "--fd=5"]).graphs == "true"
+
+
+def test_a_small_model_computes_with_one_thread_and_any_with_as_many_as_told(tmp_path):
+    model = tiny_model.save(tmp_path)
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        for given, threads in ((["--threads=2"], 2), ([], 1)):
+            options = parse(["--fd=0", f"--model={model}", "--device=cpu", *given])
+            _, info = awake(options, Gateway(theirs))
+            assert info.threads == torch.get_num_threads() == threads
+
+
+def test_threads_that_have_nothing_to_do_sleep(tmp_path):
+    """In a process of its own, for what is set there holds from the import of torch on."""
+    program = (
+        "import os, sys\n"
+        "from realtime.engine import worker\n"
+        "worker.awake = lambda *_: sys.exit(os.environ['OMP_WAIT_POLICY'])\n"
+        "assert 'torch' not in sys.modules\n"
+        "worker.main(['--fd=' + sys.argv[1], '--model=m'])\n"
+    )
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        run = subprocess.run(
+            [sys.executable, "-c", program, str(theirs.fileno())],
+            capture_output=True,
+            text=True,
+            cwd=ROOT,
+            pass_fds=(theirs.fileno(),),
+        )
+    assert run.stderr.strip() == "PASSIVE"
 
 
 @pytest.mark.parametrize("module", LIGHT)
