@@ -55,6 +55,12 @@ class ServerConfig:
     """A file in PEM: the certificate, and those up to the root behind it."""
     tls_key: str | None = None
     """A file in PEM: the certificate's private key, without a password."""
+    strangers: int = 1_024
+    """Connections that have shown no key (yet), in all; one more, and the oldest is closed. No
+    more than a quarter of the descriptors that the system allows."""
+    strangers_per_address: int = 128
+    """The same of one address, or one /64 of IPv6. Those of this machine count in all only: every
+    peer has such an address when a reverse proxy runs here; for one elsewhere, raise this."""
 
     def __post_init__(self) -> None:
         """Refuse what cannot be listened on; raise ValueError naming the field."""
@@ -64,6 +70,9 @@ class ServerConfig:
             raise ValueError(f"drain_s must be 0 to 3600, not {self.drain_s!r}")
         if not 0 < self.ping_interval_s <= 3_600:
             raise ValueError(f"ping_interval_s must be 0 to 3600, not {self.ping_interval_s!r}")
+        for name in ("strangers", "strangers_per_address"):
+            if not 1 <= getattr(self, name) <= 1_000_000:
+                raise ValueError(f"{name} must be 1 to 1000000, not {getattr(self, name)!r}")
         if (self.tls_certificate is None) != (self.tls_key is None):
             raise ValueError("tls_certificate and tls_key belong together; one of them is missing")
 

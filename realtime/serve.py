@@ -145,10 +145,10 @@ def run(settings: Settings) -> bool:
 
     from realtime.gateway import log
     from realtime.gateway.keys import Keyring
-    from realtime.gateway.server import bind, check_tls
+    from realtime.gateway.server import bind, tls_context
 
     log.configure(level=settings.server.log_level, json=settings.server.log_json)
-    check_tls(settings.server)
+    tls_context(settings.server)
     keyless = not Keyring(settings.auth).required
     with (
         bind(settings.server.host, settings.server.port, loopback_only=keyless) as listening,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -82,6 +82,13 @@ async def until(socket: ClientConnection, type: str) -> dict:
             event = json.loads(await socket.recv())
             if event["type"] == type:
                 return event
+
+
+async def comes_true(condition: Callable[[], object]) -> None:
+    """Wait for what nobody announces, such as that something is forgotten."""
+    async with asyncio.timeout(GUARD_S):
+        while not condition():  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
 
 
 async def rest(socket: ClientConnection) -> list[dict]:

@@ -33,6 +33,7 @@ from realtime.gateway.origins import CrossOrigin
 from realtime.gateway.page import page_routes
 from realtime.gateway.realtime import RealtimeRoutes
 from realtime.gateway.refusals import REFUSALS, Refusal, denial
+from realtime.gateway.strangers import vouch
 from realtime.gateway.websocket import SocketTransport
 from realtime.metrics import Metrics
 from realtime.protocols import Codec
@@ -75,6 +76,7 @@ class Gateway:
         resume = socket.query_params.get("conversation")
         try:
             grant = self.gate.authorise(socket.headers, socket.scope["subprotocols"])
+            vouch(socket.scope)
             check(socket)
             model = self.enter(grant, resume)
         except REFUSALS as error:
@@ -109,6 +111,7 @@ class Gateway:
             request.state.grant = self.gate.authorise(request.headers)
         except Refused as error:
             return self.refuse(error)
+        vouch(request.scope)
         return None
 
     def refuse(self, error: Refusal) -> Response:

@@ -1,6 +1,9 @@
-"""HTTP as we serve it: uvicorn's protocol, whose request heads are bounded in size and in time.
+"""HTTP as we serve it: uvicorn's protocol, bounded in what it keeps and in how long it waits.
 
-A head is read before anybody is known, so nothing of it may be kept for long.
+What comes is read before anybody is known, so nothing of it may be kept for long. Two rules: while
+no request runs a connection has a few seconds to make one, whatever the parser thinks of what
+came; and while a few requests wait nothing more is parsed, so that sending is no faster than
+being answered.
 """
 
 from __future__ import annotations
@@ -8,57 +11,179 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+import httptools
+from starlette.types import Receive, Scope, Send
+from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-HEAD_S = 10.0  # from the first byte of a head (or from the connection) to its last
-MOST_HEAD = 512 << 10  # bytes; one read is up to 256 KiB, and may hold the end of a body as well
+from realtime.gateway.strangers import VOUCH, Stranger
+
+HEAD_S = 10.0
+"""Seconds until a head is complete: from its first byte, or from the end of what ran before."""
+WRITE_S = 20.0  # until a peer that does not read has read enough to go on
+MOST_HEAD = 256 << 10  # bytes of a request that are no body: its head, framing, trailers
+MOST_HEADERS = 256
+MOST_WAITING = 8  # requests behind the one that runs
+SLICE = 1 << 10  # bytes parsed at a time: at most 56 requests, which may be one too many each
+
+
+class Flow(FlowControl):
+    """Flow control that can hold reading back, whoever else asks for it."""
+
+    held = False
+
+    def resume_reading(self) -> None:
+        """Read on, unless it is held back."""
+        if not self.held:
+            super().resume_reading()
 
 
 class HttpProtocol(HttpToolsProtocol):
     """uvicorn's HTTP protocol; who does not get to the point is dropped without an answer."""
 
-    def __init__(self, *args: Any, **more: Any) -> None:
-        super().__init__(*args, **more)
-        self.head: int | None = 0
-        """Bytes of a head that is not complete; None in a body."""
+    def __init__(self, stranger: Stranger, **uvicorn: Any) -> None:
+        super().__init__(**uvicorn)
+        self.stranger = stranger
+        self.app_state = {**self.app_state, VOUCH: stranger.leave}
+        self.app = self.run
+        self.flow: Flow
+        self.running = 0
+        """Requests that are being answered; uvicorn keeps it to one."""
+        self.unread = memoryview(b"")
+        """What came and is not parsed yet."""
+        self.overhead = 0
+        """Bytes since a request began that are not of its body."""
+        self.gone = False
         self.late: asyncio.TimerHandle | None = None
+        self.stuck: asyncio.TimerHandle | None = None
+
+    # ---- the connection -------------------------------------------------------------------------
 
     def connection_made(self, transport: Any) -> None:
         """Wait for a head."""
         super().connection_made(transport)
+        self.flow = Flow(transport)
+        self.stranger.drop = transport.abort
         self.hurry()
-
-    def on_message_begin(self) -> None:
-        """Begin to read a head."""
-        super().on_message_begin()
-        self.head = 0
-        self.hurry()
-
-    def on_headers_complete(self) -> None:
-        """Be done with a head."""
-        self.head = None
-        self.in_time()
-        super().on_headers_complete()
-
-    def data_received(self, data: bytes) -> None:
-        """Count what belongs to a head; one header without an end is never told as one."""
-        super().data_received(data)
-        if self.head is not None:
-            self.head += len(data)
-            if self.head > MOST_HEAD:
-                self.transport.abort()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Wait no more."""
-        self.in_time()
+        """Wait no more, and let go of everything."""
         super().connection_lost(exc)
+        self.gone = True
+        self.in_time()
+        self.resumed()
+        self.stranger.leave()
+        self.pipeline.clear()
+        self.unread = memoryview(b"")
+        self.app = self.config.loaded_app  # ours leads back here
 
     def hurry(self) -> None:
-        """Drop the connection unless the head is complete in time."""
+        """Drop the connection unless a request runs in time."""
         self.in_time()
-        self.late = self.loop.call_later(HEAD_S, self.transport.abort)
+        if not self.gone:
+            self.late = self.loop.call_later(HEAD_S, self.transport.abort)
 
     def in_time(self) -> None:
         """Take the threat back."""
         if self.late is not None:
             self.late.cancel()
+
+    def pause_writing(self) -> None:
+        """Give a peer that does not read some time to do so."""
+        super().pause_writing()
+        self.stuck = self.loop.call_later(WRITE_S, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        """Write on."""
+        super().resume_writing()
+        self.resumed()
+
+    def resumed(self) -> None:
+        """Wait for nobody to read."""
+        if self.stuck is not None:
+            self.stuck.cancel()
+
+    # ---- what comes -----------------------------------------------------------------------------
+
+    def data_received(self, data: bytes) -> None:
+        """Parse what may be answered soon, and keep the rest."""
+        self._unset_keepalive_if_required()
+        self.unread = memoryview(bytes(self.unread) + data if self.unread else data)
+        self.parse()
+
+    def parse(self) -> None:
+        """Parse in slices until requests wait; then nothing is read before one is answered."""
+        while self.unread and len(self.pipeline) < MOST_WAITING:
+            piece, self.unread = self.unread[:SLICE], self.unread[SLICE:]
+            self.parse_slice(piece)
+            if self.parser is None or self.transport.is_closing():
+                self.unread = memoryview(b"")
+        self.flow.held = bool(self.unread)
+        if self.unread:
+            self.flow.pause_reading()
+
+    def parse_slice(self, piece: memoryview) -> None:
+        """Parse a little; one header without an end is never told as one, but counted here."""
+        self.overhead += len(piece)
+        try:
+            self.parser.feed_data(piece)
+        except httptools.HttpParserUpgrade:
+            self.unread = memoryview(b"")  # nobody may say more before the upgrade is answered
+            if self._should_upgrade():
+                self.handle_websocket_upgrade()
+        except httptools.HttpParserError:
+            self.hurry()
+            self.send_400_response("Invalid HTTP request received.")
+        if self.overhead > MOST_HEAD:
+            self.transport.abort()
+
+    def on_message_begin(self) -> None:
+        """Begin to read a head."""
+        super().on_message_begin()
+        self.overhead = SLICE
+        if not self.running:
+            self.hurry()
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Take a header, or a trailer."""
+        super().on_header(name, value)
+        if len(self.headers) > MOST_HEADERS:
+            raise ValueError("too many headers")  # the parser makes it an error of its own
+
+    def on_body(self, body: bytes) -> None:
+        """Take a part of a body, which is bounded by those who read it."""
+        self.overhead -= len(body)
+        super().on_body(body)
+
+    def handle_websocket_upgrade(self) -> None:
+        """Hand the connection over; somebody has to vouch for it soon."""
+        if self.cycle is not None and not self.cycle.response_complete:
+            self.transport.abort()  # two would write to one connection
+            return
+        self.in_time()
+        self.stranger.expire_after(HEAD_S)
+        super().handle_websocket_upgrade()
+        # Both lead back here, and we are not told of the connection's end.
+        self.parser = None  # type: ignore[assignment]
+        self.app = self.config.loaded_app
+
+    # ---- what is answered -----------------------------------------------------------------------
+
+    async def run(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request; at its end, wait for the next."""
+        self.running += 1
+        self.in_time()
+        try:
+            await self.config.loaded_app(scope, receive, send)
+        finally:
+            self.running -= 1
+            if not self.running:
+                self.hurry()
+
+    def on_response_complete(self) -> None:
+        """Answer the next request, and make room for one more."""
+        super().on_response_complete()
+        if self.unread and not self.transport.is_closing():
+            self._unset_keepalive_if_required()
+            self.parse()
+            self.flow.resume_reading()

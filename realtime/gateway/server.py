@@ -22,6 +22,8 @@ from starlette.applications import Starlette
 from realtime.config import ServerConfig
 from realtime.errors import ConfigError
 from realtime.gateway.http import HttpProtocol
+from realtime.gateway.listener import Listener, raise_descriptor_limit
+from realtime.gateway.strangers import Stranger, Strangers
 from realtime.gateway.websocket import PeerProtocol
 
 MAX_MESSAGE = 1 << 20  # bytes; longer ones are closed with 1009
@@ -31,15 +33,47 @@ does not read would be found out, and text that a barge-in makes void recalled, 
 
 CLOSE_S = 6.0  # for the peers to take their last messages
 HURRY_S = 0.5
+STRANGERS_SHARE = 4
+"""Of how many descriptors one may be a stranger's: the others are for those who were let in."""
 
 
 class Server(uvicorn.Server):
-    """uvicorn, which leaves the signals to us: it would cut answers off and end by the signal."""
+    """uvicorn, which leaves the signals to us (it would cut answers off and end by the signal),
+    and the way in as well (see listener.py)."""
+
+    def __init__(self, app: Starlette, config: ServerConfig) -> None:
+        super().__init__(uvicorn_config(app, config))
+        most = raise_descriptor_limit() // STRANGERS_SHARE
+        self.strangers = Strangers(
+            most=min(config.strangers, most), most_of_one=min(config.strangers_per_address, most)
+        )
+        self.tls = tls_context(config)
+        self.listener: Listener | None = None
 
     @contextlib.contextmanager
     def capture_signals(self) -> Generator[None, None, None]:
         """Take no signals."""
         yield
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Be ready to accept connections."""
+        self.servers = []
+        self.listener = Listener(sockets or (), self.strangers, self.connection, self.tls)
+        self.started = True
+
+    async def main_loop(self) -> None:
+        """Accept connections until the end."""
+        assert self.listener is not None
+        async with asyncio.TaskGroup() as group:
+            accepting = group.create_task(self.listener.run())
+            await super().main_loop()
+            accepting.cancel()
+
+    def connection(self, stranger: Stranger) -> asyncio.Protocol:
+        """Serve a connection."""
+        return HttpProtocol(
+            stranger, config=self.config, server_state=self.server_state, app_state={}
+        )
 
 
 def bind(host: str, port: int, *, loopback_only: bool = False) -> socket.socket:
@@ -85,10 +119,10 @@ def refusal(host: str, port: int, error: OSError) -> str:
             return f"Port {port} on {host} cannot be listened on: {error.strerror}."
 
 
-def check_tls(config: ServerConfig) -> None:
-    """Raise ConfigError when the certificate cannot be used, before anything is loaded."""
+def tls_context(config: ServerConfig) -> ssl.SSLContext | None:
+    """Read the certificate, if there is one; raise ConfigError when it cannot be used."""
     if config.tls_certificate is None or config.tls_key is None:
-        return
+        return None
 
     def ask() -> NoReturn:
         # Left alone, OpenSSL would ask on the terminal, when nobody may be there.
@@ -103,31 +137,33 @@ def check_tls(config: ServerConfig) -> None:
         raise ConfigError(f"TLS cannot use {files}: {reason}.") from None
     except OSError as error:
         raise ConfigError(f"TLS cannot read {files}: {error.strerror}.") from None
+    return context
+
+
+def uvicorn_config(app: Starlette, config: ServerConfig) -> uvicorn.Config:
+    """Say in uvicorn's words how it shall serve."""
+    return uvicorn.Config(
+        app,
+        http=HttpProtocol,
+        ws=PeerProtocol,
+        ws_max_size=MAX_MESSAGE,
+        ws_per_message_deflate=False,
+        ws_ping_interval=config.ping_interval_s,
+        ws_ping_timeout=config.ping_interval_s,
+        lifespan="off",
+        # uvicorn logs addresses with their query, and ours has the resume secret in it;
+        # below it websockets would log headers, and theirs has keys in it.
+        log_config=None,
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=2,
+    )
 
 
 def web_server(app: Starlette, config: ServerConfig) -> Server:
     """Make the server of an application; it runs by `serve(sockets=[...])`."""
-    return Server(
-        uvicorn.Config(
-            app,
-            http=HttpProtocol,
-            ws=PeerProtocol,
-            ws_max_size=MAX_MESSAGE,
-            ws_per_message_deflate=False,
-            ws_ping_interval=config.ping_interval_s,
-            ws_ping_timeout=config.ping_interval_s,
-            lifespan="off",
-            ssl_certfile=config.tls_certificate,
-            ssl_keyfile=config.tls_key,
-            # uvicorn logs addresses with their query, and ours has the resume secret in it;
-            # below it websockets would log headers, and theirs has keys in it.
-            log_config=None,
-            log_level="warning",
-            access_log=False,
-            server_header=False,
-            timeout_graceful_shutdown=2,
-        )
-    )
+    return Server(app, config)
 
 
 async def serve(app: Starlette, listening: socket.socket, config: ServerConfig) -> bool:

@@ -3,63 +3,272 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import suppress
+import gc
+import socket
+import weakref
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
 
 import pytest
 from fakes import GUARD_S
-from gateway_place import serving
+from gateway_place import Place, comes_true, serving
 
-from realtime.config import Settings
+from realtime.config import AuthConfig, ServerConfig, Settings
 from realtime.gateway import http
+from realtime.gateway.http import HttpProtocol
 
+KEY = "sk-a-key-of-this-test"
 HEALTH = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"
+MISSING = b"GET /nowhere HTTP/1.1\r\n\r\n"
+EARLY = b"POST /whip HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\n"
+UPGRADE = (
+    b"GET /v1/pcm HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+    b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
+)
 
 
-@pytest.mark.parametrize("said", [b"", b"GET / HTTP/1.1\r\nHost: loc", HEALTH + b"GET / HT"])
+@asynccontextmanager
+async def speaking(
+    place: Place,
+) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
+    """Connect, to say anything."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", place.port)
+    try:
+        yield reader, writer
+    finally:
+        writer.close()
+
+
+async def end(reader: asyncio.StreamReader) -> bytes:
+    """Read until the server has ended the connection, however it did."""
+    got = b""
+    async with asyncio.timeout(GUARD_S):
+        with suppress(ConnectionError):
+            while piece := await reader.read(1 << 16):
+                got += piece
+    return got
+
+
+@pytest.fixture
+def protocols(monkeypatch) -> Callable[[], list[HttpProtocol]]:
+    """Give the connections that somebody has not forgotten yet."""
+    born: list[weakref.ref[HttpProtocol]] = []
+    made = HttpProtocol.connection_made
+
+    def connection_made(self, transport):
+        born.append(weakref.ref(self))
+        made(self, transport)
+
+    monkeypatch.setattr(HttpProtocol, "connection_made", connection_made)
+    return lambda: [found for ref in born if (found := ref()) is not None]
+
+
+# ---- time ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "said", [b"", b"GET / HTTP/1.1\r\nHost: loc", HEALTH + b"GET / HT", b"\r\n", b"x"]
+)
 async def test_a_head_that_does_not_come_in_time_ends_the_connection(said, monkeypatch):
     monkeypatch.setattr(http, "HEAD_S", 0.2)
-    async with serving(Settings()) as place:
-        reader, writer = await asyncio.open_connection("127.0.0.1", place.port)
+    async with serving(Settings()) as place, speaking(place) as (reader, writer):
         writer.write(said)
-        async with asyncio.timeout(GUARD_S):
-            with suppress(ConnectionError):
-                answer = await reader.read()
-                assert answer.count(b"HTTP/1.1 200") == said.count(b"healthz")
-        assert reader.at_eof() or reader.exception()
-        writer.close()
+        assert (await end(reader)).count(b"HTTP/1.1 200") == said.count(b"healthz")
 
 
-@pytest.mark.parametrize("more", [b"x-more: " + b"a" * 1000 + b"\r\n", b"a" * 1000])
-async def test_a_head_without_end_ends_the_connection(more):
+@pytest.mark.parametrize("first", [HEALTH, EARLY])
+@pytest.mark.parametrize("more", [b"\r\n", b"x"])
+async def test_a_little_after_an_answer_keeps_no_connection(first, more, monkeypatch):
+    monkeypatch.setattr(http, "HEAD_S", 0.2)
+    async with serving(keyed()) as place, speaking(place) as (reader, writer):
+        writer.write(first)
+        assert b"HTTP/1.1" in await reader.readuntil(b"\r\n\r\n")
+        writer.write(more)
+        await end(reader)
+
+
+async def test_a_peer_that_does_not_read_its_answers_is_dropped(monkeypatch, protocols):
+    monkeypatch.setattr(http, "HEAD_S", 0.2)
+    monkeypatch.setattr(http, "WRITE_S", 0.2)
     async with serving(Settings()) as place:
-        _, writer = await asyncio.open_connection("127.0.0.1", place.port)
-        writer.write(b"GET / HTTP/1.1\r\nx: ")
-        sent = 0
-        with suppress(ConnectionError):
-            while sent < 100 * http.MOST_HEAD:
-                writer.write(more)
-                sent += len(more)
-                await writer.drain()
-        assert sent < 100 * http.MOST_HEAD
-        writer.close()
-
-
-async def test_a_connection_may_be_used_again():
-    async with serving(Settings()) as place:
-        reader, writer = await asyncio.open_connection("127.0.0.1", place.port)
-        async with asyncio.timeout(GUARD_S):
-            for _ in range(3):
-                writer.write(HEALTH)
-                head = await reader.readuntil(b"\r\n\r\n")
-                assert head.startswith(b"HTTP/1.1 200")
-                await reader.readexactly(len(b'{"status":"alive"}'))
-        writer.close()
+        with deaf(place, MISSING * 20_000):
+            await comes_true(lambda: not protocols())
 
 
 async def test_a_websocket_outlives_the_time_for_its_head(monkeypatch):
     monkeypatch.setattr(http, "HEAD_S", 0.2)
     loop = asyncio.get_running_loop()
     async with serving(Settings()) as place, place.connect("/v1/pcm") as socket:
-        end = loop.time() + 0.5
-        while loop.time() < end:
+        until = loop.time() + 0.5
+        while loop.time() < until:
             await (await socket.ping())
+
+
+async def test_a_connection_may_be_used_again():
+    async with serving(Settings()) as place, speaking(place) as (reader, writer):
+        async with asyncio.timeout(GUARD_S):
+            for _ in range(3):
+                writer.write(HEALTH)
+                head = await reader.readuntil(b"\r\n\r\n")
+                assert head.startswith(b"HTTP/1.1 200")
+                await reader.readexactly(len(b'{"status":"alive"}'))
+
+
+# ---- size ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        pytest.param(b"x-more: " + b"a" * 1000 + b"\r\n", id="headers"),
+        pytest.param(b"a:\r\n", id="tiny headers"),
+        pytest.param(b"a" * 1000, id="one header"),
+    ],
+)
+@pytest.mark.parametrize(
+    "before",
+    [
+        pytest.param(b"GET / HTTP/1.1\r\nx: ", id="of a head"),
+        pytest.param(
+            b"POST /whip HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nx: ", id="of trailers"
+        ),
+    ],
+)
+async def test_headers_without_end_end_the_connection(before, said):
+    async with serving(keyed()) as place, speaking(place) as (_, writer):
+        writer.write(before)
+        sent = 0
+        with suppress(ConnectionError):
+            while sent < 100 * http.MOST_HEAD:
+                writer.write(said * 100)
+                sent += len(said) * 100
+                await writer.drain()
+        assert sent < 100 * http.MOST_HEAD
+
+
+async def test_a_long_head_is_welcome():
+    async with serving(Settings()) as place:
+        answer = await place.ask("GET", "/healthz", headers={"x-long": "a" * 60_000})
+        assert answer.status_code == 200
+
+
+# ---- requests in a row -----------------------------------------------------------------------
+
+
+async def test_requests_in_a_row_are_all_answered_in_order():
+    count = 3000
+    requests = [f"GET /nowhere/{n} HTTP/1.1\r\n\r\n".encode() for n in range(count)]
+    async with serving(Settings()) as place, speaking(place) as (reader, writer):
+        async with asyncio.timeout(3 * GUARD_S):
+            writer.write(b"".join(requests))
+            for number in range(count):
+                head = (await reader.readuntil(b"\r\n\r\n")).decode().lower()
+                length = int(head.split("content-length: ")[1].split("\r\n")[0])
+                assert f"/nowhere/{number}." in (await reader.readexactly(length)).decode()
+
+
+async def test_a_body_behind_requests_in_a_row_is_read_whole():
+    body = b'{"session": {"instructions": "' + b"a" * 100_000 + b'"}}'
+    post = (
+        b"POST /v1/realtime/client_secrets HTTP/1.1\r\nContent-Type: application/json\r\n"
+        b"Connection: close\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body)
+    )
+    async with serving(Settings()) as place, speaking(place) as (reader, writer):
+        writer.write(HEALTH * 100 + post)
+        got = await end(reader)
+        assert got.count(b"HTTP/1.1 200") == 100
+        assert b"it has 100000." in got
+
+
+async def test_few_requests_wait_for_a_peer_that_does_not_read(monkeypatch, protocols):
+    most = 0
+    queued = http.HttpToolsProtocol.on_headers_complete
+
+    def counted(self):
+        nonlocal most
+        queued(self)
+        most = max(most, len(self.pipeline))
+
+    monkeypatch.setattr(HttpProtocol, "on_headers_complete", counted, raising=False)
+    async with serving(Settings()) as place:
+        with deaf(place, MISSING * 20_000):
+            await comes_true(lambda: any(peer.flow.write_paused for peer in protocols()))
+            (held,) = protocols()
+            assert held.flow.read_paused
+            assert len(held.unread) <= 256 << 10
+            assert most < http.MOST_WAITING + http.SLICE / len(MISSING)
+
+
+async def test_an_upgrade_behind_a_request_that_runs_is_dropped():
+    async with serving(Settings()) as place, speaking(place) as (reader, writer):
+        writer.write(HEALTH + UPGRADE)
+        assert b"101" not in await end(reader)
+
+
+# ---- strangers -------------------------------------------------------------------------------
+
+
+async def test_who_shows_no_key_makes_room_for_who_does():
+    async with serving(keyed(strangers=3)) as place:
+        silent = [await asyncio.open_connection("127.0.0.1", place.port) for _ in range(3)]
+        async with place.connect("/v1/pcm", additional_headers=bearer()) as first:
+            await first.recv()
+            await end(silent[0][0])  # the oldest
+            silent += [await asyncio.open_connection("127.0.0.1", place.port) for _ in range(5)]
+            await asyncio.gather(*(end(reader) for reader, _ in silent[:5]))
+            await (await first.ping())  # was let in, and is not counted any more
+            assert not silent[-1][0].at_eof()
+        for _, writer in silent:
+            writer.close()
+
+
+async def test_a_refused_upgrade_counts_until_it_is_gone():
+    async with serving(keyed(strangers=2)) as place:
+        for _ in range(5):
+            status, _, _ = await place.refusal("/v1/pcm")
+            assert status == 401
+        async with place.connect("/v1/pcm", additional_headers=bearer()) as let_in:
+            await let_in.recv()
+
+
+async def test_nothing_leads_back_to_a_connection_that_ended(protocols):
+    async with serving(Settings()) as place:
+        gc.collect()
+        gc.disable()
+        try:
+            async with speaking(place) as (reader, writer):
+                writer.write(HEALTH)
+                await reader.readuntil(b"alive")
+            async with place.connect("/v1/pcm") as socket:
+                await socket.recv()
+            await comes_true(lambda: not protocols())
+        finally:
+            gc.enable()
+
+
+def keyed(**server: int) -> Settings:
+    return Settings(server=ServerConfig(**server), auth=AuthConfig(keys=(KEY,)))
+
+
+def bearer() -> dict[str, str]:
+    return {"Authorization": f"Bearer {KEY}"}
+
+
+class deaf:  # noqa: N801
+    """A peer that says something and does not read."""
+
+    def __init__(self, place: Place, said: bytes) -> None:
+        self.sock = socket.socket()
+        self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        self.sock.setblocking(True)
+        self.address = ("127.0.0.1", place.port)
+        self.said = said
+
+    def __enter__(self) -> None:
+        self.sock.connect(self.address)
+        self.sock.setblocking(False)
+        with suppress(BlockingIOError):
+            self.sock.send(self.said)
+
+    def __exit__(self, *_) -> None:
+        self.sock.close()

@@ -15,7 +15,7 @@ from gateway_place import rest, serving, until
 
 from realtime.config import ServerConfig, Settings
 from realtime.errors import ConfigError
-from realtime.gateway.server import check_tls
+from realtime.gateway.server import tls_context
 
 PEM = serialization.Encoding.PEM
 PKCS8 = serialization.PrivateFormat.PKCS8
@@ -54,7 +54,7 @@ def config(folder, certificate: str = "cert.pem", key: str = "key.pem") -> Serve
 
 async def test_a_conversation_over_tls_and_its_endings(files):
     server = config(files)
-    check_tls(server)
+    tls_context(server)
     trust = ssl.create_default_context(cafile=server.tls_certificate)
     async with serving(Settings(server=server), trust=trust) as place:
         async with place.connect() as socket:
@@ -83,11 +83,11 @@ def test_files_that_cannot_be_used_are_told_before_anything_is_loaded(
     files, certificate, key, words
 ):
     with pytest.raises(ConfigError, match=words):
-        check_tls(config(files, certificate, key))
+        tls_context(config(files, certificate, key))
 
 
 def test_without_a_certificate_there_is_nothing_to_check():
-    check_tls(ServerConfig())
+    assert tls_context(ServerConfig()) is None
 
 
 def test_one_file_without_the_other():
