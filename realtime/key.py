@@ -17,12 +17,14 @@ def group() -> None:
 
 @keys.command()
 def new(
-    file: Annotated[Path, typer.Argument(help="File of keys, hashed, one per line.")],
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE", help="File of keys, hashed, one per line.")
+    ],
     name: Annotated[str, typer.Option(help="For whom it is; only you see this.")] = "",
 ) -> None:
-    """Make a key: print it, once, and add its hash to FILE. A running server takes it up by itself.
+    """Make a key: print it, once, and add its hash to FILE.
 
-    To take a key back, delete its line.
+    A running server takes it up by itself. To take a key back, delete its line.
 
     Examples:
 

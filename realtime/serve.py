@@ -7,7 +7,11 @@ Exit codes: 0 stopped by a signal, 1 the model cannot be loaded, 2 a setting can
 from __future__ import annotations
 
 import asyncio
+import os
+import shutil
 import socket
+import sys
+import textwrap
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from pathlib import Path
@@ -97,11 +101,13 @@ def serve(
 
       realtime serve --model Qwen/Qwen2-Audio-7B-Instruct --device cuda
 
-      realtime serve --model Qwen/Qwen2-Audio-7B-Instruct --weights int8 --kv-dtype fp8
+      realtime serve --model Qwen/Qwen2-Audio-7B-Instruct \\
+        --weights int8 --kv-dtype fp8
 
       realtime serve --config realtime.toml --log-json
 
-    Whatever the file can say, the environment can: port of section server is REALTIME_SERVER_PORT.
+    Whatever the file can say, the environment can: port of section server is
+    REALTIME_SERVER_PORT.
     """
     from realtime import config as configuration
     from realtime.errors import ConfigError, RealtimeError
@@ -125,17 +131,27 @@ def serve(
     try:
         environment = configuration.environment()
         settings = configuration.load(file=config, environment=environment, options=options)
-        if run(settings):
-            leave("stopped at once; answers under way were cut off", STOPPED_TWICE)
     except ConfigError as error:
         leave(str(error), 2)
+    as_json = settings.server.log_json
+    try:
+        if run(settings):
+            cut_off = "stopped at once; answers under way were cut off"
+            leave(cut_off, STOPPED_TWICE, as_json=as_json)
+    except ConfigError as error:
+        leave(str(error), 2, as_json=as_json)
     except RealtimeError as error:
-        leave(str(error), 1)
+        leave(str(error), 1, as_json=as_json)
 
 
-def leave(reason: str, code: int) -> NoReturn:
-    """Say in one sentence why, and exit."""
-    typer.echo(f"realtime: {reason}", err=True)
+def leave(reason: str, code: int, *, as_json: bool = False) -> NoReturn:
+    """Say in one sentence why, once, and exit."""
+    if as_json:
+        import structlog
+
+        structlog.get_logger().error("stopped", reason=reason, code=code)
+    else:
+        typer.echo(f"realtime: {reason}", err=True)
     raise typer.Exit(code)
 
 
@@ -215,7 +231,9 @@ async def tell(engine: WorkerEngine, settings: Settings, address: str, keys: str
             memory=memory,
         )
     else:
-        console.print(banner(settings, model, address, keys), markup=False, highlight=False)
+        text = banner(settings, model, address, keys, own_name())
+        # Wrapped by the terminal alone, a command can be copied however narrow that is.
+        console.print(text, markup=False, highlight=False, soft_wrap=True)
 
 
 @contextmanager
@@ -252,25 +270,31 @@ def log_line(event: str, **more: object) -> None:
     structlog.get_logger().info(event, **more)
 
 
-def banner(settings: Settings, model: ModelInfo, address: str, keys: str) -> str:
-    """Say what is served, where, and what to do next."""
+def banner(
+    settings: Settings, model: ModelInfo, address: str, keys: str, command: str = "realtime"
+) -> str:
+    """Say what is served, where, and what to do next; what can be copied stands on one line."""
     from realtime.config import DEMO_MODEL
 
-    socket_address = address.replace("http", "ws", 1)
+    key = "" if keys.startswith("none") else "; ask takes one from REALTIME_KEY"
+    memory = textwrap.wrap(
+        f"  memory     {model.memory}", width=78, subsequent_indent=" " * len("  memory     ")
+    )
     lines = [
         f"realtime is listening on {address}",
         f"  model      {model.name} ({model.parameters / 1e6:,.1f} million parameters)",
         f"  device     {model.device}, {model.dtype}{threads_of(model)}",
-        *([f"  memory     {model.memory}"] if model.memory else []),
+        *(memory if model.memory else []),
         f"  try        {address} in a browser",
-        f"             realtime ask question.wav --url {socket_address}",
-        f"  keys       {keys}",
+        f"             {command} ask question.wav --url {address.replace('http', 'ws', 1)}",
+        f"  keys       {keys}{key}",
         "  stop       Ctrl-C: answers under way finish; twice to stop at once",
     ]
     if settings.worker.model == str(DEMO_MODEL):
         lines += [
             "This is the bundled demonstration model: it knows a small domain of synthesised",
-            "speech, nothing else. A real one: realtime serve --model Qwen/Qwen2-Audio-7B-Instruct",
+            "speech, nothing else. A real one:",
+            f"             {command} serve --model Qwen/Qwen2-Audio-7B-Instruct",
         ]
     return "\n".join(lines)
 
@@ -280,3 +304,11 @@ def threads_of(model: ModelInfo) -> str:
     if not model.threads:
         return ""
     return f", {model.threads} thread{'s' if model.threads > 1 else ''}"
+
+
+def own_name() -> str:
+    """Name this program as it can be typed: by name if it is on the path, else by its place."""
+    if shutil.which("realtime"):
+        return "realtime"
+    program = Path(sys.argv[0])
+    return "python -m realtime" if program.name == "__main__.py" else os.path.relpath(program)

@@ -24,7 +24,7 @@ def ask(
     audio: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="AUDIO...",
+            metavar="AUDIO",
             help="wav, flac, mp3 or ogg: paths or http(s) addresses. "
             "Several are the turns of one conversation.",
         ),

@@ -42,38 +42,46 @@ def batch(
 ) -> None:
     """Answer every conversation of a manifest, many at once.
 
-    [bold]Manifest[/bold]: one line of JSON a conversation. A question of one turn, recordings
-    before text; either may be missing:
+    [bold]Manifest[/bold]: one line of JSON a conversation. A question of one turn,
+    recordings before text; either may be missing:
 
-        {"id": "siren", "audio": "siren.wav", "text": "What's that sound?"}
+      {"id": "siren", "audio": "siren.wav", "text": "What's that sound?"}
 
-        {"id": "both", "audio": ["a.wav", "https://example.com/b.mp3"], "text": "Same voice?"}
+      {"audio": ["a.wav", "https://example.com/b.mp3"], "text": "Alike?"}
 
     Several turns, answered in order, each answer being history for the next:
 
-        {"id": "anna", "system": "You are brief.", "turns": [{"audio": "my-name-is-anna.wav"},
-        {"audio": "what-is-my-name.wav"}], "sampling": {"temperature": 0, "max_tokens": 64}}
+      {"turns": [{"audio": "my-name-is.wav"}, {"audio": "who-am-i.wav"}]}
+
+    What the model is told before, and how it answers:
+
+      {"audio": "a.wav", "system": "Be brief.", "sampling": {"top_k": 1}}
 
     A base model's prompt, taken as it is, <|AUDIO|> standing for each recording:
 
-        {"id": "7", "prompt": "<|audio_bos|><|AUDIO|><|audio_eos|>Generate the caption in
-        English:", "audio": "glass.flac"}
+      {"prompt": "<|audio_bos|><|AUDIO|><|audio_eos|>Hm?", "audio": "a.wav"}
 
-    Recordings are wav, flac, mp3 or ogg: paths relative to the manifest, or http(s) addresses.
-    [bold]id[/bold] is text or a number, the line's number without one. [bold]sampling[/bold] may
-    have temperature (0: the likeliest), top_k, top_p, repetition_penalty, seed, max_tokens.
+    Recordings are wav, flac, mp3 or ogg: paths relative to the manifest, or
+    http(s) addresses. [bold]id[/bold] is text or a number, the line's number without one.
+    [bold]sampling[/bold] may have temperature (0: the likeliest), top_k, top_p,
+    repetition_penalty, seed, max_tokens.
 
-    [bold]Output[/bold]: one line a conversation, as they finish:
+    [bold]Output[/bold]: one line a conversation, as they finish, such as
 
-        {"id": "siren", "line": 1, "answers": [{"text": "...", "finish": "stop",
-        "prompt_tokens": 61, "cached_tokens": 0, "completion_tokens": 9}]}
+      {"id": "siren", "line": 1, "answers": [{"text": "...", "finish": "stop",
+      "prompt_tokens": 61, "cached_tokens": 0, "completion_tokens": 9}]}
 
-        {"id": 3, "line": 3, "error": {"code": "bad_audio", "message": "..."}}
+      {"id": 3, "line": 3, "error": {"code": "bad_audio", "message": "..."}}
 
-    Run it again after an interruption: what is answered stays, the rest and what failed is asked.
+    Run it again after an interruption: what is answered stays, the rest and
+    what failed is asked.
 
-    [bold]Exit codes[/bold]: 0 all answered, 1 some failed, 2 the manifest, the output or an option
-    cannot be used.
+    [bold]Example[/bold]
+
+      realtime batch manifest.jsonl -o answers.jsonl
+
+    [bold]Exit codes[/bold]: 0 all answered, 1 some failed, 2 the manifest, the output or an
+    option cannot be used.
     """
     from realtime import config as configuration
     from realtime.batch.running import run

@@ -228,8 +228,7 @@ class WorkerEngine:
         try:
             await self._run_workers()
         except ModelError as error:
-            log.error("model cannot be loaded", reason=str(error))
-            failure = error
+            failure = error  # told once, by whoever waits for the model
             self._tell(Loading("failed", 0.0))
         except Exception as error:
             failure = EngineError(f"the engine broke: {error!r}")
