@@ -1,0 +1,230 @@
+"""`realtime serve` as a person runs it: help, errors in one sentence, and a clean end."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from fakes import undisturbed_logging
+from typer.main import get_command
+from typer.testing import CliRunner
+
+from realtime.cli import app
+from realtime.config import DEMO_MODEL, Settings
+from realtime.engine.api import Memory, ModelInfo
+from realtime.engine.link import WorkerConfig
+from realtime.serve import address, banner, own_name
+
+ROOT = Path(__file__).parents[1]
+MODEL = ModelInfo("a-model", 8192, 4_500_000, "float32", "cpu")
+
+
+@pytest.fixture
+def run(monkeypatch):
+    """Run `realtime serve` in this process; it must end by itself."""
+    for name in [name for name in os.environ if name.startswith("REALTIME_")]:
+        monkeypatch.delenv(name)
+    with undisturbed_logging():
+        yield lambda *arguments: CliRunner().invoke(app, ["serve", *arguments])
+
+
+def test_help_teaches_by_examples(run):
+    result = run("--help")
+    assert result.exit_code == 0
+    for words in ("realtime serve --model Qwen/Qwen2-Audio-7B-Instruct", "--port", "--config"):
+        assert words in result.stdout
+
+
+def test_a_wrong_setting_is_one_sentence_and_exit_code_2(run, tmp_path):
+    (tmp_path / "c.toml").write_text("[server]\nprot = 1\n")
+    result = run("--config", str(tmp_path / "c.toml"))
+    assert result.exit_code == 2
+    assert "did you mean server.port?" in result.stderr
+    assert result.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "allowed"),
+    [("--weights", "int4", "one of auto, int8, fp8"), ("--kv-dtype", "int8", "one of auto, fp8")],
+)
+def test_numbers_that_weights_and_keys_cannot_be_kept_in(run, option, value, allowed):
+    result = run(option, value)
+    assert result.exit_code == 2
+    assert allowed in result.stderr
+    assert result.stderr.count("\n") == 1
+
+
+def test_a_port_in_use_is_one_sentence_and_exit_code_2(run):
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        port = other.getsockname()[1]
+        result = run("--port", str(port))
+    assert result.exit_code == 2
+    assert f"Port {port} on 127.0.0.1 is in use by another program" in result.stderr
+    assert result.stderr.count("\n") == 1
+
+
+def test_others_come_in_with_keys_only(run):
+    result = run("--host", "0.0.0.0")
+    assert result.exit_code == 2
+    assert "Without a key only this machine may come in" in result.stderr
+    assert result.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--key-file", "none.txt"], "none.txt cannot be read"),
+        (["--tls-certificate", "none.pem"], "belong together"),
+        (["--tls-certificate", "none.pem", "--tls-key", "none.pem"], "TLS cannot read"),
+    ],
+)
+def test_keys_and_certificates_that_cannot_be_read(run, arguments, words):
+    result = run(*arguments)
+    assert result.exit_code == 2
+    assert words in result.stderr
+    assert result.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("port", ["99999", "-1", "many"])
+def test_a_port_that_is_none(run, port):
+    assert run("--port", port).exit_code == 2
+
+
+def test_a_path_that_is_no_model_is_said_without_a_traceback(tmp_path):
+    command = [sys.executable, "-m", "realtime", "serve", "--port", "0"]
+    result = subprocess.run(
+        [*command, "--model", str(tmp_path / "none")],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        timeout=120,
+    )
+    assert result.returncode == 1
+    last = result.stderr.splitlines()[-1]
+    assert last.startswith("realtime: ")
+    assert str(tmp_path / "none") in last
+    assert result.stderr.count(str(tmp_path / "none")) == 1
+    assert "Traceback" not in result.stdout + result.stderr
+
+
+def test_among_json_lines_the_last_sentence_is_one_too(tmp_path):
+    command = [sys.executable, "-m", "realtime", "serve", "--port", "0", "--log-json"]
+    result = subprocess.run(
+        [*command, "--model", str(tmp_path / "none")],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        timeout=120,
+    )
+    *_, last = [json.loads(line) for line in result.stderr.splitlines()]
+    assert (result.returncode, last["event"], last["code"]) == (1, "stopped", 1)
+    assert str(tmp_path / "none") in last["reason"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks for the worker in /proc")
+def test_stopped_while_loading_it_ends_with_0_and_leaves_no_worker():
+    server = subprocess.Popen(
+        [sys.executable, "-m", "realtime", "serve", "--port", "0", "--log-json"],
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=ROOT,
+    )
+    try:
+        first = json.loads(server.stderr.readline())
+        assert first["event"] == "loading"
+        workers = Path(f"/proc/{server.pid}/task/{server.pid}/children").read_text().split()
+        server.send_signal(signal.SIGTERM)
+        lines = [json.loads(line) for line in server.stderr.read().splitlines()]
+        assert server.wait(60) == 0
+        assert len(workers) == 1
+        assert not Path(f"/proc/{workers[0]}").exists()
+        assert "draining" in [line["event"] for line in lines]
+    finally:
+        server.kill()
+        server.wait()
+        server.stderr.close()
+
+
+def test_the_banner_says_what_and_where_and_how_to_go_on():
+    settings = Settings(worker=WorkerConfig("some/model"))
+    text = banner(settings, MODEL, "http://127.0.0.1:8765", "none: only this machine may come in")
+    for words in (
+        "http://127.0.0.1:8765 in a browser",
+        "ws://127.0.0.1:8765",
+        "a-model",
+        "cpu, float32",
+        "realtime ask question.wav",
+        "none: only this machine may come in",
+    ):
+        assert words in text
+    assert "demonstration" not in text
+
+
+@pytest.mark.parametrize(
+    ("threads", "told"), [(0, "float32\n"), (1, "1 thread\n"), (3, "3 threads\n")]
+)
+def test_the_banner_says_how_many_threads_compute(threads, told):
+    text = banner(Settings(), replace(MODEL, threads=threads), "http://127.0.0.1:8765", "none")
+    assert told in text
+
+
+def test_what_can_be_copied_from_the_banner_is_whole_at_80_columns():
+    model = replace(MODEL, memory=Memory(1 << 34, 1 << 34, 1 << 28, 1 << 30, 1 << 31, 349_504))
+    keys = "1 in keys.txt"
+    lines = banner(Settings(), model, "https://127.0.0.1:8765", keys).splitlines()
+    assert max(map(len, lines)) <= 80
+    assert "             realtime ask question.wav --url wss://127.0.0.1:8765" in lines
+    assert "  keys       1 in keys.txt; ask takes one from REALTIME_KEY" in lines
+    assert "             realtime serve --model Qwen/Qwen2-Audio-7B-Instruct" in lines
+
+
+def test_the_command_is_named_as_it_can_be_typed(monkeypatch, tmp_path):
+    monkeypatch.setattr(sys, "argv", [str(tmp_path / ".venv/bin/realtime")])
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PATH", "/nowhere")
+    assert own_name() == ".venv/bin/realtime"
+    monkeypatch.setattr(sys, "argv", [str(tmp_path / "realtime/__main__.py")])
+    assert own_name() == "python -m realtime"
+    (tmp_path / "realtime").touch(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert own_name() == "realtime"
+
+
+COMMANDS = ([], ["serve"], ["ask"], ["batch"], ["key"], ["key", "new"])
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=lambda words: "-".join(words) or "realtime")
+def test_examples_in_help_are_whole_at_80_columns(command):
+    shown = CliRunner().invoke(app, [*command, "--help"], env={"COLUMNS": "80"}).stdout
+    found = get_command(app)
+    for word in command:
+        found = found.commands[word]
+    lines = [line.strip() for line in (found.help or "").splitlines()]
+    examples = [line for line in lines if line.startswith(("realtime ", "{"))]
+    assert bool(examples) == (command[-1:] not in ([], ["key"]))
+    for example in examples:
+        assert example in [line.strip() for line in shown.splitlines()]
+
+
+def test_the_bundled_model_is_called_a_demonstration():
+    assert "demonstration" in banner(Settings(), MODEL, "https://127.0.0.1:8765", "2 in keys.txt")
+    assert Settings().worker.model == str(DEMO_MODEL)
+
+
+@pytest.mark.parametrize(
+    ("family", "bound", "shown"),
+    [(socket.AF_INET, "0.0.0.0", "127.0.0.1"), (socket.AF_INET, "127.0.0.1", "127.0.0.1")],
+)
+def test_the_address_shown_can_be_opened(family, bound, shown):
+    with socket.socket(family) as listening:
+        listening.bind((bound, 0))
+        assert address(listening) == f"http://{shown}:{listening.getsockname()[1]}"
