@@ -6,7 +6,6 @@ Rule: the conversation holds what was delivered, and nothing is delivered after 
 from __future__ import annotations
 
 from dataclasses import replace
-from enum import Enum, auto
 from typing import Literal, assert_never
 
 from realtime.aside import with_audio
@@ -27,42 +26,18 @@ from realtime.events import (
     Trouble,
 )
 from realtime.items import Answer
+from realtime.turn_table import Move, Turns
 
 Finish = Literal["stop", "length", "interrupted"]
 Reason = Literal["speech", "asked"]
 
 
-class State(Enum):
-    """How far the answer has come."""
-
-    LISTENING = auto()
-    WAITING = auto()
-    RESPONDING = auto()
-
-
-class Move(Enum):
-    """What changes the state."""
-
-    ASK = auto()
-    DELTA = auto()
-    END = auto()
-
-
-TRANSITIONS = {
-    (State.LISTENING, Move.ASK): State.WAITING,
-    (State.WAITING, Move.DELTA): State.RESPONDING,
-    (State.RESPONDING, Move.DELTA): State.RESPONDING,
-    (State.WAITING, Move.END): State.LISTENING,
-    (State.RESPONDING, Move.END): State.LISTENING,
-}
-
-
 class Delivery:
     """One answer after the other."""
 
-    def __init__(self, conversation: Conversation) -> None:
+    def __init__(self, conversation: Conversation, turns: Turns) -> None:
         self.conversation = conversation
-        self.state = State.LISTENING
+        self.turns = turns
         self.response: str | None = None
         """Id of the answer that is due or under way."""
         self.answer = Answer("", 0)
@@ -77,7 +52,7 @@ class Delivery:
         self, response: str, audio_tokens: int, hangover_ms: float, options: ResponseOptions
     ) -> Emit:
         """Open an answer."""
-        self.move(Move.ASK)
+        self.turns.move(Move.ASK)
         self.response = response
         self.answer = self.conversation.begin_answer()
         self.audio_tokens = audio_tokens
@@ -100,7 +75,7 @@ class Delivery:
 
     def deliver(self, response: str, tokens: tuple[int, ...], text: str) -> list[Effect]:
         """Pass a piece on, and remember that the peer has it."""
-        self.move(Move.DELTA)
+        self.turns.move(Move.DELTA)
         self.answer.pieces.append((tokens, text))
         if not text:
             return []
@@ -115,23 +90,24 @@ class Delivery:
         *,
         reason: Reason | None = None,
         failure: Trouble | None = None,
+        move: Move = Move.END,
     ) -> Emit:
         """Close the answer; its turn number and text go to the peer."""
         assert self.response is not None
-        self.move(Move.END)
+        self.turns.move(move)
         answer, response = self.answer, self.response
         self.response = None
         final = Final(answer.turn, answer.text, finish, usage, self.waited, response)
         return Emit(replace(final, reason=reason, failure=failure))
 
-    def stop(self, reason: Reason) -> list[Effect]:
+    def stop(self, reason: Reason, move: Move = Move.END) -> list[Effect]:
         """Stop the answer, if there is one, and keep what the user has had of it."""
         if self.response is None:
             return []
         cancel = Cancel(self.response)
         self.answer.cut_to_played()
         cancelled = Cancelled(self.answer.turn, self.answer.text)
-        return [cancel, Emit(cancelled), self.end("interrupted", reason=reason)]
+        return [cancel, Emit(cancelled), self.end("interrupted", reason=reason, move=move)]
 
     def cut_unplayed(self) -> list[Effect]:
         """Drop what was delivered but not yet heard of an answer that is still being played."""
@@ -145,10 +121,6 @@ class Delivery:
         answer = self.conversation.last_answer
         if answer is not None and answer.turn == turn:
             answer.played = max(answer.played or 0, chars)
-
-    def move(self, move: Move) -> None:
-        """Change the state; an illegal move is our own bug and raises KeyError here."""
-        self.state = TRANSITIONS[self.state, move]
 
 
 def audio_of(turns: tuple[Turn, ...]) -> int:

@@ -74,6 +74,7 @@ from realtime.events import (
     TurnSettings,
 )
 from realtime.items import Item
+from realtime.turn_table import Move, Turns, User
 
 UNCHANGED = ResponseOptions()
 
@@ -137,9 +138,8 @@ class Session:
         self.endpoint_defaults = endpointer.config
         # Of a conversation that is taken up again, it is not what its last peer wanted.
         conversation.system = config.instructions or None
-        self.delivery = Delivery(conversation)
-        self.hearing = False
-        """The user speaks."""
+        self.turns = Turns()
+        self.delivery = Delivery(conversation, self.turns)
         self.owed = False
         """The user has spoken during an answer that was not to be stopped."""
         self.guess: Guess | None = None
@@ -202,6 +202,11 @@ class Session:
         """Give the id of the answer that is due or under way."""
         return self.delivery.response
 
+    @property
+    def hearing(self) -> bool:
+        """Tell whether the user speaks, pauses among it."""
+        return self.turns.user is not User.SILENT
+
     def configure(self, settings: TurnSettings) -> list[Effect]:
         """Take turns as the peer wants from now on."""
         chosen = {
@@ -213,8 +218,8 @@ class Session:
             self.endpoint_defaults.adjusted(automatic=settings.automatic, **chosen),
             settings.threshold,
         )
-        if not settings.automatic:
-            self.hearing = False
+        if not settings.automatic and self.hearing:
+            self.turns.move(Move.STOP)
         self.settings = settings
         own = settings.instructions
         self.conversation.system = (self.config.instructions if own is None else own) or None
@@ -238,24 +243,22 @@ class Session:
                 case Ended(utterance):
                     effects += self.utterance_ended(utterance, hangover_ms, respond)
                 case Paused(utterance):
-                    effects += self.speculate(utterance)
+                    effects += self.paused(utterance)
                 case Resumed():
-                    effects += self.drop_guess()
+                    effects += self.resumed()
                 case _:
                     assert_never(event)
         return effects
 
     def speech_started(self, at: int, start: int) -> list[Effect]:
         """Stop the answer, if one is due, under way or still being played: the user speaks."""
-        self.hearing = True
         self.onset = at
         self.silent_from = None
-        effects: list[Effect] = [Emit(SpeechStarted(at, self.coming_item(), start))]
-        if self.response is None:
-            effects += self.delivery.cut_unplayed()
-        elif self.settings.interrupt:
-            effects += self.stop_answer("speech")
-        return effects
+        started = Emit(SpeechStarted(at, self.coming_item(), start))
+        if self.response is not None and self.settings.interrupt:
+            return [started, *self.stop_answer("speech", Move.INTERRUPT)]
+        self.turns.move(Move.SPEAK)
+        return [started, *(self.delivery.cut_unplayed() if self.response is None else [])]
 
     def coming_item(self) -> str:
         """Give the id of the item that is being spoken."""
@@ -267,7 +270,7 @@ class Session:
         """Tell that the speech which was announced is over."""
         if not self.hearing:
             return []
-        self.hearing = False
+        self.turns.move(Move.STOP)
         return [Emit(SpeechStopped(at, max(0, at - self.onset), self.coming_item()))]
 
     def keep(self, utterance: Utterance, respond: bool) -> list[Effect]:
@@ -341,11 +344,22 @@ class Session:
 
     # ---- the answer before the end of speech ----------------------------------------------------
 
-    def speculate(self, utterance: Utterance) -> list[Effect]:
-        """Ask at a pause what the answer would be, if this is all that is said."""
-        wanted = self.config.speculate and self.settings.respond and self.hearing
-        if not wanted or self.response is not None:
+    def paused(self, utterance: Utterance) -> list[Effect]:
+        """Wait for more speech or for the end; ask meanwhile what the answer would be."""
+        if not self.hearing:  # the rest of a turn that was too long
             return []
+        self.turns.move(Move.PAUSE)
+        wanted = self.config.speculate and self.settings.respond
+        return self.speculate(utterance) if wanted and self.response is None else []
+
+    def resumed(self) -> list[Effect]:
+        """Hear on; what was asked at the pause is void."""
+        if self.hearing:
+            self.turns.move(Move.RESUME)
+        return self.drop_guess()
+
+    def speculate(self, utterance: Utterance) -> list[Effect]:
+        """Ask what the answer would be, if this is all that is said."""
         clip = self.conversation.clip(utterance.pcm)
         parts = self.draft.parts(clip)
         request = self.conversation.guess(parts, self.config.budget_tokens, self.sampling)
@@ -508,10 +522,10 @@ class Session:
             return []
         return self.begin_answer(UNCHANGED)
 
-    def stop_answer(self, reason: Reason) -> list[Effect]:
+    def stop_answer(self, reason: Reason, move: Move = Move.END) -> list[Effect]:
         """Stop the answer, if there is one; what was said to it meanwhile is not answered."""
         self.owed = False
-        return self.delivery.stop(reason)
+        return self.delivery.stop(reason, move)
 
     def cancel(self, response: str | None) -> list[Effect]:
         """Stop the answer that the peer means."""

@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[1]
 LAYERS = [
     ["realtime.errors"],
     ["realtime.audio", "realtime.engine.api"],
-    ["realtime.items"],
+    ["realtime.items", "realtime.turn_table"],
     ["realtime.events"],
     ["realtime.conversation"],
     ["realtime.draft", "realtime.aside", "realtime.editing"],

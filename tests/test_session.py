@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 
 from realtime.audio.endpoint import EndpointConfig, Endpointer
 from realtime.conversation import Conversation
-from realtime.delivery import State
 from realtime.engine.api import AssistantTurn, Clip, Sampling, Usage, UserTurn
 from realtime.events import (
     AudioReceived,
@@ -48,6 +47,7 @@ from realtime.events import (
 )
 from realtime.items import UserItem
 from realtime.session import Session, SessionConfig
+from realtime.turn_table import Response
 
 MS = 16
 
@@ -139,7 +139,7 @@ def test_an_utterance_is_heard_asked_and_answered():
     assert kinds(effects) == ["Partial", "Partial", "Final"]
     assert notices(effects, Partial) == [Partial(1, 0, "Hello"), Partial(1, 1, " there.")]
     assert notices(effects, Final) == [Final(1, "Hello there.", "stop", None, (("hangover", 500),))]
-    assert session.delivery.state is State.LISTENING
+    assert session.turns.response is Response.NONE
 
 
 def test_positions_are_those_of_the_speech():
@@ -353,7 +353,7 @@ def test_commit_just_after_the_end_of_speech_costs_nothing():
     speak(session)
     effects = receive(session, quiet(200), CommitAsked())
     assert codes(effects) == ["nothing_to_commit"]
-    assert session.delivery.state is State.WAITING
+    assert session.turns.response is Response.WAITING
 
 
 @pytest.mark.parametrize("automatic", [True, False])
@@ -361,7 +361,7 @@ def test_nothing_and_too_little_are_not_committed(automatic):
     session = new_session(automatic=automatic)
     assert codes(receive(session, CommitAsked())) == ["nothing_to_commit"]
     assert codes(receive(session, quiet(99), CommitAsked())) == ["audio_too_short"]
-    assert session.delivery.state is State.LISTENING
+    assert session.turns.response is Response.NONE
 
 
 def test_commit_of_text_alone_is_answered():
@@ -472,7 +472,7 @@ def test_a_guess_that_is_complete_is_released_as_a_whole():
     receive(session, TextDelta(guess, (1,), "Hello"), ResponseEnded(guess, "stop"))
     effects = receive(session, quiet(300))
     assert kinds(effects) == ["SpeechStopped", "Confirm", "Partial", "Final"]
-    assert session.delivery.state is State.LISTENING
+    assert session.turns.response is Response.NONE
 
 
 def test_a_guess_is_the_turn_that_is_asked_without_guessing():
@@ -660,7 +660,7 @@ def test_any_order_of_events_keeps_the_invariants(automatic, speculate, script):
         if step == "fail" and session.guess is None:
             peer.guess = None  # it ended by itself
         assert (session.guess is not None) == (peer.guess is not None)
-        assert (session.delivery.state in (State.WAITING, State.RESPONDING)) == bool(peer.live)
+        assert (session.turns.response is not Response.NONE) == bool(peer.live)
         assert session.hearing == peer.speaking
         kinds_of_turns = [type(turn) for turn in session.conversation.turns()]
         assert all(a is not b for a, b in pairwise(kinds_of_turns)), "the two take turns"

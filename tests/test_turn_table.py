@@ -1,0 +1,113 @@
+"""The table of turns: closed, connected, and no move in it that a session never makes."""
+
+from __future__ import annotations
+
+import random
+from itertools import product
+
+import numpy as np
+import pytest
+from fakes import LoudVad
+
+from realtime.audio.endpoint import EndpointConfig, Endpointer
+from realtime.conversation import Conversation
+from realtime.events import (
+    AudioReceived,
+    CancelAsked,
+    CommitAsked,
+    Configured,
+    ItemsResponseAsked,
+    ResponseEnded,
+    ResponseOptions,
+    TextDelta,
+    TurnSettings,
+)
+from realtime.session import Session, SessionConfig
+from realtime.turn_table import TABLE, Move, Response, Turns, User
+
+START = (User.SILENT, Response.NONE)
+EVERY_MOVE = {(state, move) for state, moves in TABLE.items() for move in moves}
+
+
+def test_every_joint_state_is_in_the_table():
+    assert set(TABLE) == set(product(User, Response))
+    assert all(target in TABLE for moves in TABLE.values() for target in moves.values())
+
+
+def test_every_state_is_reached_from_the_start_and_leads_back_to_it():
+    def reached(start):
+        seen, new = {start}, {start}
+        while new:
+            new = {to for state in new for to in TABLE[state].values()} - seen
+            seen |= new
+        return seen
+
+    assert reached(START) == set(TABLE)
+    assert all(START in reached(state) for state in TABLE)
+
+
+@pytest.mark.parametrize(("state", "move"), [*product(TABLE, Move)])
+def test_a_move_that_is_not_in_the_table_fails_loudly(state, move):
+    turns = Turns()
+    turns.user, turns.response = state
+    if move in TABLE[state]:
+        turns.move(move)
+        assert (turns.user, turns.response) == TABLE[state][move]
+    else:
+        with pytest.raises(KeyError):
+            turns.move(move)
+        assert (turns.user, turns.response) == state
+
+
+def test_an_interruption_ends_the_response_and_speech_beside_it_does_not():
+    for response in (Response.WAITING, Response.RESPONDING):
+        moves = TABLE[User.SILENT, response]
+        assert moves[Move.INTERRUPT] == (User.SPEAKING, Response.NONE)
+        assert moves[Move.SPEAK] == (User.SPEAKING, response)
+
+
+class Watched(Turns):
+    """Turns that remember which moves were made from where."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.made: set[tuple[tuple[User, Response], Move]] = set()
+
+    def move(self, move: Move) -> None:
+        self.made.add(((self.user, self.response), move))
+        super().move(move)
+
+
+def test_sessions_make_every_move_of_the_table():
+    """Random stories, one seed: an entry that none of them needs is not in the table."""
+    chance = random.Random(7)
+    made: set[tuple[tuple[User, Response], Move]] = set()
+
+    def sound(ms: int, loud: bool) -> AudioReceived:
+        return AudioReceived(np.full(ms * 16, 5000 if loud else 0, np.int16))
+
+    for _ in range(300):
+        endpointer = Endpointer(LoudVad(), EndpointConfig())
+        session = Session(
+            Conversation("c"), endpointer, SessionConfig(speculate=chance.random() < 0.5)
+        )
+        session.turns = session.delivery.turns = Watched()
+        session.receive(Configured(TurnSettings(interrupt=chance.random() < 0.5)))
+        for _ in range(30):
+            live = session.response or ""
+            session.receive(
+                chance.choice(
+                    [
+                        sound(200, True),
+                        sound(240, False),
+                        sound(600, False),
+                        TextDelta(live, (1,), "a"),
+                        ResponseEnded(live, "stop"),
+                        CancelAsked(),
+                        CommitAsked(),
+                        ItemsResponseAsked(ResponseOptions()),
+                    ]
+                )
+            )
+        made |= session.turns.made
+    assert made == EVERY_MOVE
