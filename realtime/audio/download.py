@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import io
+import socket
 import time
 import urllib.request
 from collections.abc import Callable
 from email.message import Message
-from http.client import HTTPException, HTTPResponse
-from typing import IO
+from functools import partial
+from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection
+from typing import IO, Any
 from urllib.error import HTTPError, URLError
 from urllib.parse import quote, urlsplit, urlunsplit
 
@@ -16,6 +19,105 @@ from realtime.errors import AudioError
 MAX_BYTES = 50 * 10**6
 PIECE = 64 * 1024  # bytes read at a time
 SAFE = "/%?&=+,;:@!$'()*~#[]"  # characters of an address that stay as they are
+
+
+class Patience:
+    """How long one download may still wait, for whatever: a connection, a header, a piece."""
+
+    def __init__(self, pause_s: float, total_s: float, clock: Callable[[], float]) -> None:
+        self.pause_s = pause_s
+        self.total_s = total_s
+        self.clock = clock
+        self.deadline = clock() + total_s
+        self.last = False
+        """Whether the wait that goes on is the last."""
+
+    def left(self) -> float:
+        """Tell how long the next wait may last; raise TimeoutError when there may be none."""
+        left = self.deadline - self.clock()
+        self.last = left < self.pause_s
+        if left <= 0:
+            raise TimeoutError
+        return min(left, self.pause_s)
+
+    def words(self) -> str:
+        """Say why it is over."""
+        if self.last:
+            return f"did not arrive within {self.total_s:g} s"
+        return f"sent nothing for {self.pause_s:g} s"
+
+    def connect(self, address: tuple[str, int], *_more: object) -> socket.socket:
+        """Connect to the first of a host's addresses that answers, as socket.create_connection."""
+        failed = OSError("it has no address")
+        for family, kind, proto, _, place in socket.getaddrinfo(*address, type=socket.SOCK_STREAM):
+            sock = socket.socket(family, kind, proto)
+            try:
+                sock.settimeout(self.left())
+                sock.connect(place)
+            except OSError as error:
+                sock.close()
+                failed = error
+            else:
+                return sock
+        raise failed
+
+
+class PatientReader(io.RawIOBase):
+    """What a socket receives, each time waiting no longer than there is patience."""
+
+    def __init__(self, sock: socket.socket, received: io.RawIOBase, patience: Patience) -> None:
+        self.sock = sock
+        self.received = received
+        self.patience = patience
+
+    def readable(self) -> bool:
+        """Say that it can be read."""
+        return True
+
+    def readinto(self, buffer: Any) -> int | None:
+        """Wait for something."""
+        self.sock.settimeout(self.patience.left())
+        return self.received.readinto(buffer)
+
+    def close(self) -> None:
+        """Let go of the socket."""
+        self.received.close()
+        super().close()
+
+
+class PatientResponse(HTTPResponse):
+    """A response of which nothing, its headers neither, may take for ever."""
+
+    def __init__(self, patience: Patience, sock: socket.socket, *args: Any, **more: Any) -> None:
+        super().__init__(sock, *args, **more)
+        received = self.fp.detach()
+        self.fp = io.BufferedReader(PatientReader(sock, received, patience))
+
+
+class PatientHandler(urllib.request.HTTPHandler, urllib.request.HTTPSHandler):
+    """Opens connections that wait no longer than there is patience."""
+
+    def __init__(self, patience: Patience) -> None:
+        super().__init__()
+        self.patience = patience
+
+    def http_open(self, req: urllib.request.Request) -> HTTPResponse:
+        """Open an http address."""
+        return self.do_open(partial(self.connection, HTTPConnection), req)
+
+    def https_open(self, req: urllib.request.Request) -> HTTPResponse:
+        """Open an https address."""
+        return self.do_open(partial(self.connection, HTTPSConnection), req)
+
+    def connection(
+        self, kind: Callable[..., HTTPConnection], host: str, **more: Any
+    ) -> HTTPConnection:
+        """Make a connection."""
+        made: Any = kind(host, **more)
+        made.response_class = partial(PatientResponse, self.patience)
+        # http.client has no other way to connect to several addresses within one time.
+        made._create_connection = self.patience.connect
+        return made  # type: ignore[no-any-return]
 
 
 class Redirects(urllib.request.HTTPRedirectHandler):
@@ -53,11 +155,12 @@ def download(
 ) -> bytes:
     """Give what the address holds, or raise AudioError saying why not.
 
-    It gives up when nothing comes for `pause_s`, or when not all has come after `total_s`.
+    It gives up when nothing comes for `pause_s`, or when not all has come after `total_s`,
+    whatever it is that takes so long.
     `progress` is told the bytes so far and, if the server says, of how many.
     """
-    deadline = clock() + total_s
-    opener = urllib.request.build_opener(Redirects)
+    patience = Patience(pause_s, total_s, clock)
+    opener = urllib.request.build_opener(PatientHandler(patience), Redirects)
     request = urllib.request.Request(check(url), headers={"User-Agent": "realtime-ask"})
     try:
         with opener.open(request, timeout=pause_s) as response:
@@ -70,17 +173,15 @@ def download(
                 progress(len(data), length)
                 if len(data) > max_bytes:
                     raise AudioError(too_large(url, None, max_bytes))
-                if clock() > deadline:
-                    raise AudioError(f"{url} did not arrive within {total_s:g} s")
     except HTTPError as error:
         with error:
             raise AudioError(f"{url}: HTTP {error.code}, {error.reason}") from None
     except TimeoutError:
-        raise AudioError(f"{url}: nothing came for {pause_s:g} s") from None
+        raise AudioError(f"{url} {patience.words()}") from None
     except URLError as error:
         reason = error.reason
         if isinstance(reason, TimeoutError):
-            raise AudioError(f"{url}: nothing came for {pause_s:g} s") from None
+            raise AudioError(f"{url} {patience.words()}") from None
         words = reason.strerror if isinstance(reason, OSError) else None
         raise AudioError(f"{url} cannot be reached: {words or reason}") from None
     except (OSError, HTTPException, ValueError) as error:

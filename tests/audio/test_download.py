@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import socket
 import threading
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
@@ -41,6 +42,10 @@ class Web(BaseHTTPRequestHandler):
                 self.give(RECORDING, {"Content-Length": "many", "Connection": "close"})
             case "/stuck":
                 self.server.held.wait(10)
+            case "/trickle":
+                self.trickle(b"HTTP/1.1 200 OK\r\nx-long: ")
+            case "/trickle-body":
+                self.trickle(b"HTTP/1.1 200 OK\r\n\r\n")
             case "/empty":
                 self.give(b"")
             case "/no-http":
@@ -55,6 +60,14 @@ class Web(BaseHTTPRequestHandler):
             self.send_header(name, value)
         self.end_headers()
         self.wfile.write(body)
+
+    def trickle(self, begin):
+        """Begin an answer and never come to its end."""
+        self.close_connection = True
+        with suppress(OSError):
+            self.wfile.write(begin)
+            while not self.server.held.wait(0.02):
+                self.wfile.write(b"a")
 
     def lead(self, target):
         self.send_response(302)
@@ -134,7 +147,7 @@ def test_a_recording_that_is_larger_than_announced_is_stopped(web):
 
 
 def test_a_server_that_does_not_answer_is_given_up(web):
-    with pytest.raises(AudioError, match=r"nothing came for 0\.05 s"):
+    with pytest.raises(AudioError, match=r"sent nothing for 0\.05 s"):
         download(f"{web}/stuck", pause_s=0.05)
 
 
@@ -142,6 +155,37 @@ def test_a_server_that_takes_for_ever_is_given_up(web):
     seconds = iter(range(0, 1000, 50))
     with pytest.raises(AudioError, match="within 120 s"):
         download(f"{web}/good.wav", clock=lambda: float(next(seconds)))
+
+
+@pytest.mark.parametrize("path", ["/trickle", "/trickle-body"])
+def test_a_server_that_trickles_is_given_up(web, path):
+    with pytest.raises(AudioError, match=r"did not arrive within 0\.3 s"):
+        download(web + path, total_s=0.3)
+
+
+def test_addresses_that_do_not_answer_share_one_time(monkeypatch):
+    seconds = iter(range(0, 1000, 7))
+    tried = []
+
+    class Silent(socket.socket):
+        def connect(self, address):
+            tried.append((address, self.gettimeout()))
+            raise TimeoutError
+
+    places = [(socket.AF_INET, socket.SOCK_STREAM, 0, "", (f"192.0.2.{n}", 80)) for n in range(99)]
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: places)
+    monkeypatch.setattr(socket, "socket", Silent)
+    with pytest.raises(AudioError, match="did not arrive within 30 s"):
+        download("http://many.example/", total_s=30, clock=lambda: float(next(seconds)))
+    assert [timeout for _, timeout in tried] == [15, 15, 9, 2]
+
+
+def test_the_first_address_that_answers_is_taken(web, monkeypatch):
+    port = int(web.rpartition(":")[2])
+    kind = (socket.AF_INET, socket.SOCK_STREAM, 0, "")
+    places = [(*kind, ("127.0.0.1", 1)), (*kind, ("127.0.0.1", port))]
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: places)
+    assert download("http://two.example/good.wav") == RECORDING
 
 
 def test_nothing_listening_is_said(unused_tcp_port):
