@@ -21,6 +21,7 @@ from typing import Literal
 import structlog
 
 from realtime.engine import wire
+from realtime.engine.environment import environment_of_worker
 
 LAST_WORDS = 20
 """Lines of the worker's log that are told when it dies while loading."""
@@ -124,7 +125,7 @@ class Link:
                     stderr=asyncio.subprocess.STDOUT,
                     pass_fds=(theirs.fileno(),),
                     start_new_session=True,
-                    env=os.environ | {"PYTHONPATH": import_path()},
+                    env=environment_of_worker(os.environ) | {"PYTHONPATH": import_path()},
                 )
             except BaseException:
                 writer.close()
