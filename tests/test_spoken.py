@@ -12,6 +12,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import soxr
+from encoding import KINDS, encode
 from serving import serving
 
 from client import (
@@ -60,6 +62,14 @@ async def said(address: str, *questions: Question, **options) -> list[str]:
 @pytest.mark.parametrize("name", [n for n in INDEX if "text" not in INDEX[n]])
 async def test_each_spoken_sample_is_answered(server, name):
     assert await said(server, sample(name)) == [INDEX[name]["answer"]]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_the_words_are_right_in_every_kind_of_file(server, kind):
+    made, name = KINDS[kind], "what-is-two-plus-three.wav"
+    spoken = soxr.resample(read(SAMPLES / name) / 32_768, 16_000, made.rate)
+    question = Question(kind, to_bytes(read(encode(spoken, made))))
+    assert await said(server, question) == [INDEX[name]["answer"]]
 
 
 @pytest.mark.parametrize("name", [n for n in INDEX if "text" in INDEX[n]])

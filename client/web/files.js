@@ -20,13 +20,24 @@ export async function decode(file) {
   return toInt16(mono(sound));
 }
 
-function mono(sound) {
+/** Mix the channels evenly, or take the loudest where they cancel each other out. */
+export function mono(sound) {
+  const channels = Array.from({ length: sound.numberOfChannels }, (_, i) => sound.getChannelData(i));
+  if (channels.length === 1) return channels[0];
   const mixed = new Float32Array(sound.length);
-  for (let channel = 0; channel < sound.numberOfChannels; channel++) {
-    const samples = sound.getChannelData(channel);
-    for (let i = 0; i < mixed.length; i++) mixed[i] += samples[i] / sound.numberOfChannels;
+  for (const samples of channels) {
+    for (let i = 0; i < mixed.length; i++) mixed[i] += samples[i] / channels.length;
   }
-  return mixed;
+  const powers = channels.map(power);
+  const unrelated = powers.reduce((a, b) => a + b, 0) / channels.length ** 2;
+  if (power(mixed) >= unrelated / 2) return mixed;
+  return channels[powers.indexOf(Math.max(...powers))];
+}
+
+function power(samples) {
+  let sum = 0;
+  for (const sample of samples) sum += sample * sample;
+  return sum / Math.max(1, samples.length);
 }
 
 /** Plays one sound at a time. */

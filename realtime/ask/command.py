@@ -25,7 +25,7 @@ def ask(
         list[str] | None,
         typer.Argument(
             metavar="AUDIO",
-            help="wav, flac, mp3 or ogg: paths or http(s) addresses. "
+            help="Sound files (wav, flac, mp3, ogg, m4a, webm...): paths or http(s) addresses. "
             "Several are the turns of one conversation.",
         ),
     ] = None,

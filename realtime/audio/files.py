@@ -1,35 +1,33 @@
-"""Decode audio files: wav, flac, mp3 and ogg, at any rate, to 16 kHz mono.
+"""Decode sound files of any common kind, at any rate, to 16 kHz mono.
 
-What cannot be decoded whole is an error that says why; nothing is ever cut in silence.
+libsndfile reads wav, flac and ogg, FFmpeg everything else and what libsndfile does not read to its
+end. What cannot be decoded whole is an error that says why; nothing is cut in silence.
 """
 
 from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
 from io import BytesIO
 from pathlib import Path
 from typing import BinaryIO
 
-import numpy as np
-import numpy.typing as npt
 import soundfile
-import soxr
 
-from realtime.audio.pcm import SAMPLE_RATE, Pcm, from_float
+from realtime.audio import ogg
+from realtime.audio.containers import decode_container
+from realtime.audio.mixdown import Mixdown, check_duration, check_rate
+from realtime.audio.pcm import Pcm
 from realtime.errors import AudioError
 
-FORMATS = frozenset({"WAV", "WAVEX", "FLAC", "MP3", "OGG"})
-RATES = range(4_000, 384_001)
+FORMATS = frozenset({"WAV", "WAVEX", "FLAC", "OGG"})
+MARKS = (b"RIFF", b"fLaC", b"OggS")
+"""How files of these formats begin."""
 BLOCK = 2**18  # samples of all channels decoded at a time
 STREAM_BYTES = 512 * 2**20  # the most that is read from a file that cannot seek
 UNKNOWN = 2**62  # as many frames or more: the header does not say how many
 PLACEHOLDER = 2**31 - 2**16  # a wav written to a pipe claims about 2 or 4 GiB
-MP3_FRAME = 1152  # samples; encoders miscount by less
-OGG_PAGE = 65_307  # the longest Ogg page (RFC 3533 section 6)
-
-Floats = npt.NDArray[np.float32]
+HEADERS = 512  # bytes that writers count as audio by mistake: what stands before it
 
 
 class SoundFile(soundfile.SoundFile):  # type: ignore[misc]  # soundfile has no types
@@ -38,6 +36,10 @@ class SoundFile(soundfile.SoundFile):  # type: ignore[misc]  # soundfile has no 
     def seekable(self) -> bool:
         """Stop soundfile from seeking after each read: a flac of unknown length cannot."""
         return False
+
+
+class Unfinished(Exception):
+    """There is more in the file than libsndfile reads."""
 
 
 def read(source: str | os.PathLike[str] | BinaryIO | bytes, *, max_s: float = 3600.0) -> Pcm:
@@ -54,26 +56,6 @@ def read(source: str | os.PathLike[str] | BinaryIO | bytes, *, max_s: float = 36
         raise AudioError(f"cannot read {os.fspath(source)!r}: {reason}") from error
 
 
-def decode(file: BinaryIO, max_s: float) -> Pcm:
-    """Decode an open, seekable file."""
-    size = file.seek(0, os.SEEK_END)
-    file.seek(0)
-    if size == 0:
-        raise AudioError("the file is empty (0 bytes)")
-    try:
-        with SoundFile(file) as sound:
-            total = check_header(sound, file, max_s)
-            check_whole(sound, file, size)
-            samples = resample(blocks(sound, max_s, total), sound.samplerate)
-            # Without a length libsndfile takes an mp3 to be as long as its first frame suggests.
-            if sound.format == "MP3" and not total and size - file.tell() > max(2**14, size // 20):
-                raise AudioError("a variable-rate mp3 without a Xing header: convert it to wav")
-            return samples
-    except soundfile.LibsndfileError as error:
-        reason = error.error_string.strip().rstrip(".")
-        raise AudioError(f"not a wav, flac, mp3 or ogg file that can be read: {reason}") from error
-
-
 def seekable(file: BinaryIO) -> BinaryIO:
     """Read a pipe into memory; the decoder must be able to seek."""
     if file.seekable():
@@ -84,86 +66,74 @@ def seekable(file: BinaryIO) -> BinaryIO:
     return BytesIO(data)
 
 
-def check_header(sound: SoundFile, file: BinaryIO, max_s: float) -> int | None:
-    """Refuse what the header alone rules out; return the frames it promises, if it does."""
-    if sound.format not in FORMATS:
-        raise AudioError(f"{sound.format} is not one of wav, flac, mp3 and ogg")
-    if sound.samplerate not in RATES:
-        raise AudioError(f"a rate of {sound.samplerate} Hz is not one of speech")
-    if sound.frames >= UNKNOWN or (sound.format == "MP3" and not tells_length(file)):
-        return None
-    check_duration(sound.frames / sound.samplerate, max_s)
-    return int(sound.frames)
+def decode(file: BinaryIO, max_s: float) -> Pcm:
+    """Decode an open, seekable file."""
+    if file.seek(0, os.SEEK_END) == 0:
+        raise AudioError("the file is empty (0 bytes)")
+    file.seek(0)
+    if file.read(4) in MARKS:
+        try:
+            return decode_plain(file, max_s)
+        except Unfinished:
+            pass
+    file.seek(0)
+    return decode_container(file, max_s)
 
 
-def tells_length(mp3: BinaryIO) -> bool:
-    """Tell whether the first frame of an mp3 is one that counts the others."""
-    here = mp3.tell()
-    mp3.seek(0)
-    head = mp3.read(10)
-    if head[:3] == b"ID3":  # ID3v2 section 3.1: a size of four times 7 bits
-        mp3.seek(10 + sum((byte & 0x7F) << 7 * (3 - i) for i, byte in enumerate(head[6:10])))
-        head = b""
-    head += mp3.read(64)
-    mp3.seek(here)
-    return any(mark in head for mark in (b"Xing", b"Info", b"VBRI"))
+def decode_plain(file: BinaryIO, max_s: float) -> Pcm:
+    """Decode with libsndfile; raise Unfinished where it cannot, or not to the end."""
+    check_joints(file)
+    file.seek(0)
+    try:
+        sound = SoundFile(file)
+    except soundfile.LibsndfileError as error:
+        raise Unfinished from error
+    with sound:
+        if sound.format not in FORMATS or sound.subtype == "MPEG_LAYER_III" or not sound.frames:
+            raise Unfinished
+        check_whole(sound)
+        try:
+            return read_sound(sound, max_s)
+        except soundfile.LibsndfileError as error:
+            reason = error.error_string.strip().rstrip(".")
+            raise AudioError(f"not a wav, flac or other file that can be read: {reason}") from error
 
 
-def check_duration(seconds: float, max_s: float) -> None:
-    """Refuse what is too long."""
-    if seconds > max_s:
-        raise AudioError(f"the audio lasts {seconds:.0f} s or more; at most {max_s:.0f} s are read")
+def check_joints(file: BinaryIO) -> None:
+    """See to files that are several in one, of which libsndfile reads the first."""
+    file.seek(0)
+    head = file.read(12)
+    if head.startswith(b"OggS"):
+        ogg.check_end(file)
+        if ogg.joined(file):
+            raise Unfinished
+    if is_wav(head):
+        file.seek(8 + int.from_bytes(head[4:8], "little"))
+        if is_wav(file.read(12)):  # no decoder goes on
+            raise AudioError("several wav files in one, of which only the first would be heard")
 
 
-def check_whole(sound: SoundFile, file: BinaryIO, size: int) -> None:
-    """Refuse a file that ends before its own header or pages say so.
+def is_wav(head: bytes) -> bool:
+    """Tell whether a wav begins like this."""
+    return head.startswith(b"RIFF") and head.endswith(b"WAVE")
 
-    libsndfile repairs a wav in silence and only logs it; an Ogg stream marks its last page.
-    """
+
+def read_sound(sound: SoundFile, max_s: float) -> Pcm:
+    """Read to the end, and see that this is the end which the header promises."""
+    check_rate(sound.samplerate)
+    total = None if sound.frames >= UNKNOWN else int(sound.frames)
+    if total:
+        check_duration(total / sound.samplerate, max_s)
+    mixdown = Mixdown(max_s)
+    while len(block := sound.read(BLOCK // sound.channels, "float32", always_2d=True)):
+        mixdown.push(block, sound.samplerate)
+    if total and mixdown.samples < total:
+        raise AudioError(f"the file is cut off: {mixdown.samples} of {total} samples are left")
+    return mixdown.finish()
+
+
+def check_whole(sound: SoundFile) -> None:
+    """Refuse a wav that ends before its own header says so; libsndfile repairs it in silence."""
     mended = re.search(r"^data : (\d+) \(should be (\d+)\)", sound.extra_info, re.MULTILINE)
-    if mended and int(mended[2]) < int(mended[1]) < PLACEHOLDER:
+    if mended and int(mended[2]) + HEADERS < int(mended[1]) < PLACEHOLDER:
         raise AudioError(f"the file is cut off: {mended[2]} of {mended[1]} bytes of audio are left")
-    if sound.format == "OGG":
-        here = file.tell()
-        file.seek(max(0, size - OGG_PAGE))
-        if not ends_ogg(file.read()):
-            raise AudioError("the file is cut off: its last page does not end the Ogg stream")
-        file.seek(here)
-
-
-def ends_ogg(tail: bytes) -> bool:
-    """Tell whether the last page is complete and marked as the last (RFC 3533 section 6)."""
-    page = tail[max(0, tail.rfind(b"OggS")) :]
-    if len(page) < 27 or not page[5] & 4:
-        return False
-    lacing = page[27 : 27 + page[26]]
-    return len(lacing) == page[26] and len(page) >= 27 + page[26] + sum(lacing)
-
-
-def blocks(sound: SoundFile, max_s: float, total: int | None) -> Iterator[Floats]:
-    """Decode block after block, mixed down to mono; full scale is +-1."""
-    frames = 0
-    while (block := sound.read(BLOCK // sound.channels, "float32", always_2d=True)).size:
-        if not np.isfinite(block).all():
-            at = frames + int(np.flatnonzero(~np.isfinite(block).all(axis=1))[0])
-            raise AudioError(f"sample {at} is not a finite number: the file is damaged")
-        frames += len(block)
-        check_duration(frames / sound.samplerate, max_s)
-        yield block.mean(axis=1, dtype=np.float32)
-    if total and frames < total - MP3_FRAME:
-        raise AudioError(f"the file is cut off: {frames} of {total} samples are left")
-
-
-def resample(blocks: Iterator[Floats], rate: int) -> Pcm:
-    """Join blocks at 16 kHz, rounded and clipped."""
-    parts: list[Pcm] = []
-    if rate == SAMPLE_RATE:
-        parts = [from_float(block) for block in blocks]
-    else:
-        stream = soxr.ResampleStream(rate, SAMPLE_RATE, 1, dtype="float32", quality="HQ")
-        parts = [from_float(stream.resample_chunk(block)) for block in blocks]
-        parts.append(from_float(stream.resample_chunk(np.empty(0, np.float32), last=True)))
-    samples = np.concatenate(parts) if parts else np.empty(0, np.int16)
-    if not samples.size:
-        raise AudioError("the file holds no audio")
-    return samples

@@ -61,10 +61,10 @@ def batch(
 
       {"prompt": "<|audio_bos|><|AUDIO|><|audio_eos|>Hm?", "audio": "a.wav"}
 
-    Recordings are wav, flac, mp3 or ogg: paths relative to the manifest, or
-    http(s) addresses. [bold]id[/bold] is text or a number, the line's number without one.
-    [bold]sampling[/bold] may have temperature (0: the likeliest), top_k, top_p,
-    repetition_penalty, seed, max_tokens.
+    Recordings are wav, flac, mp3, ogg, m4a, webm or other sound files: paths relative to
+    the manifest, or http(s) addresses. [bold]id[/bold] is text or a number, the line's
+    number without one. [bold]sampling[/bold] may have temperature (0: the likeliest), top_k,
+    top_p, repetition_penalty, seed, max_tokens.
 
     [bold]Output[/bold]: one line a conversation, as they finish, such as
 

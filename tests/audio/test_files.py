@@ -12,6 +12,8 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 import soundfile
+from encoding import KINDS as KINDS_OF_FFMPEG
+from encoding import Kind, encode
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -95,6 +97,12 @@ def test_a_float_file_beyond_full_scale_is_clipped():
     assert samples.min() == -32768
 
 
+def test_channels_that_cancel_out_are_heard():
+    left = tone(16_000)
+    samples = read(encoded(np.stack([left, -left], axis=1), 16_000))
+    assert np.array_equal(samples, read(encoded(left, 16_000)))
+
+
 def test_a_file_of_many_blocks_is_read_whole():
     rng = np.random.default_rng(3)
     noise = rng.integers(-9000, 9000, 700_000).astype(np.int16)
@@ -147,7 +155,80 @@ def test_a_wav_that_was_written_to_a_pipe_is_whole(claim: int):
     assert np.array_equal(read(wav_claiming(claim, audio.tobytes())), audio)
 
 
+@pytest.mark.parametrize("more", [-10_000, 16, 44])
+def test_a_wav_whose_header_is_wrong_about_its_length_is_whole(more: int):
+    """Some writers never fill in the length, and some count the header in."""
+    audio = np.arange(5_000).astype(np.int16)
+    assert np.array_equal(read(wav_claiming(10_000 + more, audio.tobytes())), audio)
+
+
+@pytest.mark.parametrize("kind", KINDS_OF_FFMPEG)
+def test_every_kind_of_ffmpeg_is_read_whole(kind: str):
+    made = KINDS_OF_FFMPEG[kind]
+    samples = read(encode(tone(made.rate, 2.0), made))
+    assert 2.0 - 0.05 <= samples.size / 16_000 <= 2.0 + 0.1
+    assert pitch(samples) == 500
+    assert np.abs(samples[4000:-4000]).max() == pytest.approx(16_384, rel=0.25)
+
+
+@pytest.mark.parametrize("kind", ["mp3", "mp3-variable-bare", "opus", "vorbis", "aac", "mpegts"])
+def test_files_that_were_joined_are_read_to_the_end_of_the_last(kind: str):
+    if kind == "vorbis":
+        first, second = (encoded(tone(hertz=f), 48_000, "OGG", "VORBIS") for f in (500, 800))
+    else:
+        made = KINDS_OF_FFMPEG[kind]
+        first, second = (encode(tone(made.rate, 1.0, hertz), made) for hertz in (500, 800))
+    samples = read(first + second)
+    assert 2.0 - 0.05 <= samples.size / 16_000 <= 2.0 + 0.2
+    assert pitch(samples) == 500
+    assert pitch(samples[-14_000:]) == 800
+
+
+def test_parts_of_another_rate_are_brought_to_the_same():
+    wide, narrow = (Kind("mp3", "libmp3lame", rate) for rate in (44_100, 22_050))
+    samples = read(encode(tone(44_100), wide) + encode(tone(22_050), narrow))
+    assert 2.0 - 0.05 <= samples.size / 16_000 <= 2.0 + 0.2
+    assert pitch(samples) == pitch(samples[-14_000:]) == 500
+
+
+def test_of_a_film_its_sound_is_read():
+    made = KINDS_OF_FFMPEG["mp4"]
+    samples = read(encode(tone(made.rate, 1.0), made, pictures=50))
+    assert 1.0 - 0.05 <= samples.size / 16_000 <= 1.1
+
+
 # --- what cannot be read
+
+
+def test_a_film_without_sound_is_an_error():
+    with pytest.raises(AudioError, match="no audio, only pictures"):
+        read(silent_film())
+
+
+def silent_film() -> bytes:
+    file = BytesIO()
+    with av.open(file, "w", format="mp4") as box:
+        film = box.add_stream("mpeg4", 25, width=32, height=32)
+        for _ in range(5):
+            box.mux(film.encode(av.VideoFrame(32, 32, "yuv420p")))
+        box.mux(film.encode(None))
+    return file.getvalue()
+
+
+@pytest.mark.parametrize("share", [0.9, 0.5, 0.1])
+@pytest.mark.parametrize("kind", ["m4a", "mp4-fragmented", "webm", "mka", "aiff", "au", "rf64"])
+def test_a_container_cut_off_is_an_error(kind: str, share: float):
+    made = KINDS_OF_FFMPEG[kind]
+    noise = 0.3 * np.random.default_rng(1).standard_normal(made.rate * 10)
+    data = encode(noise, made)
+    with pytest.raises(AudioError):
+        read(data[: int(len(data) * share)])
+
+
+def test_wav_files_that_were_joined_are_an_error():
+    """Every decoder stops behind the first."""
+    with pytest.raises(AudioError, match="several wav files in one"):
+        read(encoded(tone()) * 2)
 
 
 @pytest.mark.parametrize(
@@ -159,7 +240,8 @@ def test_a_wav_that_was_written_to_a_pipe_is_whole(claim: int):
         pytest.param(b"\0" * 5000, "not a wav", id="zeros"),
         pytest.param(b"\x89PNG\r\n\x1a\n" + b"\0" * 500, "not a wav", id="image"),
         pytest.param(wav_claiming(0, b""), "no audio", id="no frames"),
-        pytest.param(encoded(tone(), 48_000, "AIFF"), "AIFF is not one of", id="another kind"),
+        pytest.param(b"#EXTM3U\n#EXTINF:1,\n/etc/passwd\n", "not a wav", id="a list of files"),
+        pytest.param(b"ffconcat version 1.0\nfile a.wav\n", "not a wav", id="another list"),
         pytest.param(encoded(tone(1_000), 1_000), "1000 Hz", id="absurd rate"),
     ],
 )
@@ -261,6 +343,12 @@ def test_the_bound_itself_is_allowed():
 
 # --- hostile bytes
 
+WHOLE = {
+    name: encode(tone(made.rate, 0.2), made)
+    for name, made in KINDS_OF_FFMPEG.items()
+    if name in ("mp3", "m4a", "webm", "opus")
+}
+
 
 @settings(deadline=None, max_examples=150)
 @given(st.data())
@@ -269,6 +357,20 @@ def test_damaged_bytes_are_audio_or_an_audio_error(kind: str, subtype: str, data
     whole = bytearray(encoded(tone(16_000, 0.1), 16_000, kind, subtype))
     for _ in range(data.draw(st.integers(1, 4))):
         whole[data.draw(st.integers(0, min(200, len(whole) - 1)))] = data.draw(st.integers(0, 255))
+    try:
+        samples = read(bytes(whole), max_s=60)
+    except AudioError:
+        return
+    assert 0 < samples.size <= 60 * 16_000 + 1
+
+
+@settings(deadline=None, max_examples=100)
+@given(st.data())
+@pytest.mark.parametrize("kind", ["mp3", "m4a", "webm", "opus"])
+def test_damaged_containers_are_audio_or_an_audio_error(kind: str, data: st.DataObject):
+    whole = bytearray(WHOLE[kind])
+    for _ in range(data.draw(st.integers(1, 6))):
+        whole[data.draw(st.integers(0, len(whole) - 1))] = data.draw(st.integers(0, 255))
     try:
         samples = read(bytes(whole), max_s=60)
     except AudioError:
@@ -315,9 +417,9 @@ def test_a_variable_rate_mp3_without_length_is_read_whole_where_it_can_be():
 
 
 def test_a_variable_rate_mp3_without_length_is_never_cut_in_silence():
-    """Its loud first frame makes libsndfile stop long before the end."""
-    with pytest.raises(AudioError, match="convert it to wav"):
-        read(mp3_without_length([0.3, 0.01, 0.0, 0.0], **VARIABLE))
+    """Its loud first frame makes it look shorter than it is."""
+    samples = read(mp3_without_length([0.3, 0.01, 0.0, 0.0], **VARIABLE))
+    assert abs(samples.size - 20 * 16_000) < 2_000
 
 
 def test_an_mp3_with_tags_in_front_is_read_and_missed_when_cut_off():

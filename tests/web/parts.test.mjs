@@ -4,6 +4,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 
 import { roundUp, seconds, timed } from "../../client/web/chart.js";
+import { mono } from "../../client/web/files.js";
 import { explain, obstacle } from "../../client/web/microphone.js";
 import { fromBase64, level, peaks, toBase64, toFloat32, toInt16 } from "../../client/web/pcm.js";
 import { Resampler } from "../../client/web/resample.js";
@@ -172,4 +173,15 @@ test("a browser without a voice reads nothing", () => {
   const speaker = new Speaker(undefined, undefined);
   speaker.follow("a", "One.", true);
   assert.equal(speaker.stop(), null);
+});
+
+test("channels are mixed evenly, unless they cancel each other out", () => {
+  const of = (...channels) => ({
+    length: channels[0].length,
+    numberOfChannels: channels.length,
+    getChannelData: (at) => Float32Array.from(channels[at]),
+  });
+  assert.deepEqual([...mono(of([0.5, -0.5], [0, 0]))], [0.25, -0.25]);
+  assert.deepEqual([...mono(of([0.25, -0.25], [-0.5, 0.5]))], [-0.5, 0.5]);
+  assert.deepEqual([...mono(of([0, 0], [0, 0]))], [0, 0]);
 });
