@@ -9,12 +9,22 @@ import json
 from typing import Annotated, Any, TypeVar
 
 import msgspec
+import numpy as np
 from msgspec import UNSET, Meta
 
 from realtime.errors import TooMuch
-from realtime.protocols.openai.errors import BAD_JSON, BAD_TYPE, BadEvent, from_validation
+from realtime.protocols.openai.errors import (
+    BAD_JSON,
+    BAD_TYPE,
+    TOO_LONG,
+    TOO_MANY,
+    BadEvent,
+    from_validation,
+)
 
 MAX_EVENT = (20 << 20) + (64 << 10)  # bytes of a client event: 15 MiB of audio in base64, framed
+MAX_PLAIN = 256 << 10  # bytes of a client event that brings no audio
+MOST_VALUES = 100_000  # of JSON in an event; audio is one, and reading as many takes 30 ms
 MAX_AUDIO = 15 << 20  # bytes of audio in one append, before base64
 MAX_TEXT = 16 << 10  # bytes of UTF-8 in one item or one set of instructions
 MAX_KEPT = 64 << 10  # bytes of JSON in an item that the model never sees, or in `tools`
@@ -132,13 +142,16 @@ class Outline(msgspec.Struct, frozen=True):
 OUTLINE = msgspec.json.Decoder(Outline)
 
 
+BRINGS_AUDIO = ("input_audio_buffer.append", "conversation.item.create", "response.create")
+
+
 def read_event(message: str) -> AnyClientEvent:
     """Read a client event; raise BadEvent if it is none, TooMuch if it is too long."""
-    size = len(message) if message.isascii() else len(message.encode("utf-8", "replace"))
-    if size > MAX_EVENT:
-        raise TooMuch(f"An event may have {MAX_EVENT} bytes; this one has {size}.")
     try:
-        return CLIENT_EVENTS.decode(message)
+        data = message.encode()
+        if len(data) > MAX_PLAIN:
+            check_long(data)
+        return CLIENT_EVENTS.decode(data)
     except msgspec.ValidationError as error:
         bad = from_validation(error)
     except (msgspec.DecodeError, RecursionError, UnicodeEncodeError) as error:
@@ -147,6 +160,25 @@ def read_event(message: str) -> AnyClientEvent:
     if bad.param == "type" and isinstance(kind, str):
         bad = unknown_type(kind, bad.event_id)
     raise bad
+
+
+def check_long(data: bytes) -> None:
+    """Refuse a long event that would take long to read, or that has no reason to be so long.
+
+    What costs time, and many times its size in memory, is not the length but the number of values;
+    there are at most as many as there are commas and opening brackets, also of those in texts.
+    """
+    if len(data) > MAX_EVENT:
+        raise TooMuch(f"An event may have {MAX_EVENT} bytes; this one has {len(data)}.")
+    octets = np.frombuffer(data, np.uint8)
+    if sum(np.count_nonzero(octets == mark) for mark in b",[{") > MOST_VALUES:
+        raise BadEvent(f"An event may have {MOST_VALUES} values.", reason=TOO_MANY)
+    seen = OUTLINE.decode(data)
+    if seen.type not in BRINGS_AUDIO:
+        text = f"An event that brings no audio may have {MAX_PLAIN} bytes; this has {len(data)}."
+        bad = BadEvent(text, reason=TOO_LONG)
+        bad.event_id = seen.event_id if sendable(seen.event_id) else None
+        raise bad
 
 
 def unknown_type(kind: str, event_id: str | None) -> BadEvent:
@@ -162,6 +194,8 @@ def outline(message: str) -> tuple[str | None, object]:
         seen = OUTLINE.decode(message)
         event_id, kind = seen.event_id, seen.type
     except (msgspec.DecodeError, RecursionError, UnicodeEncodeError):
+        if len(message) > MAX_PLAIN:
+            return None, UNSET  # it would take long
         try:
             # msgspec refuses lone surrogates and huge numbers, which JSON allows.
             data = json.loads(message, parse_int=str, parse_float=str)
@@ -200,11 +234,34 @@ def convert(data: object, kind: type[T], param: str) -> T:
 
 def check_kept(data: object, param: str, limit: int = MAX_KEPT) -> None:
     """Refuse to keep what is too large or too deep to be sent back."""
+    size = least_size(data, limit)
+    if size <= limit:
+        check_depth(data, param)
+        size = len(msgspec.json.encode(data))
+    if size > limit:
+        raise BadEvent(f"'{param}' may have {limit} bytes of JSON; it has more.", param=param)
+
+
+def check_depth(data: object, param: str) -> None:
+    """Refuse what is nested too deep."""
     if depth_over(data, MAX_DEPTH):
         raise BadEvent(f"'{param}' is nested deeper than {MAX_DEPTH}.", param=param)
-    size = len(msgspec.json.encode(data))
-    if size > limit:
-        raise BadEvent(f"'{param}' may have {limit} bytes of JSON; it has {size}.", param=param)
+
+
+def least_size(data: object, limit: int) -> int:
+    """Count bytes that this has as JSON at least; no further than to what is above the limit."""
+    size, rest = 0, [data]
+    while rest and size <= limit:
+        value = rest.pop()
+        size += 1
+        if isinstance(value, str):
+            size += len(value)
+        elif isinstance(value, dict):
+            size += sum(map(len, value))
+            rest.extend(value.values())
+        elif isinstance(value, list):
+            rest.extend(value)
+    return size
 
 
 def depth_over(data: object, limit: int) -> bool:

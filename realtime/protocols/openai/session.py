@@ -17,6 +17,7 @@ from realtime.protocols.openai.errors import MISSING, BadEvent
 from realtime.protocols.openai.formats import AudioFormat
 from realtime.protocols.openai.messages import (
     MAX_KEPT,
+    check_depth,
     check_kept,
     check_text,
     convert,
@@ -103,7 +104,7 @@ def read_session(data: object, defaults: Defaults) -> SessionJson:
 
 def merge(current: SessionJson, patch: dict[str, Any], defaults: Defaults) -> SessionJson:
     """Give the session object after an update; raise BadEvent when the update is wrong."""
-    check_kept(patch, "session", MAX_SESSION)
+    check_depth(patch, "session")
     seen = convert(patch, PatchJson, "session")
     if seen.tools is not None:
         check_tools(patch["tools"], seen.tools, "session.tools")

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import json
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from realtime.protocols.openai import messages
 from realtime.protocols.openai.errors import BadEvent
 from realtime.protocols.openai.messages import (
     MAX_DEPTH,
+    MAX_PLAIN,
     MAX_TEXT,
+    MOST_VALUES,
     Append,
     ItemTruncate,
     ResponseCreate,
@@ -60,6 +64,60 @@ def test_what_is_kept_has_bounds():
         with pytest.raises(BadEvent) as error:
             check_kept(data, "x", limit)
         assert error.value.param == "x"
+
+
+def test_what_is_too_large_to_keep_is_not_written_to_be_measured(monkeypatch):
+    monkeypatch.setattr(msgspec.json, "encode", lambda _: pytest.fail("written"))
+    for data in ("x" * 100, {"x" * 100: 1}, [1] * 100, [[["x" * 100]]]):
+        with pytest.raises(BadEvent, match="may have 64 bytes of JSON"):
+            check_kept(data, "x", 64)
+
+
+LONG = "x" * MAX_PLAIN
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        {"type": "input_audio_buffer.append", "audio": "A" * (4 * MAX_PLAIN)},
+        {"type": "conversation.item.create", "item": {"audio": LONG}},
+        {"type": "response.create", "response": {"input": [{"audio": LONG}]}},
+    ],
+)
+def test_what_brings_audio_may_be_long_wherever_its_type_stands(event):
+    assert read_event(json.dumps(event)) == read_event(json.dumps(dict(reversed(event.items()))))
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        {"type": "session.update", "session": {"instructions": LONG}},
+        {"type": "input_audio_buffer.commit", "x": LONG},
+        {"type": "nonsense", "x": LONG},
+        {"type": 5, "x": LONG},
+        {"x": LONG},
+    ],
+)
+def test_what_brings_no_audio_may_not(event):
+    for ordered in (event, dict(reversed(event.items()))):
+        with pytest.raises(BadEvent, match="brings no audio") as error:
+            read_event(json.dumps({"event_id": "e", **ordered}))
+        assert (error.value.event_id, error.value.reason) == ("e", "string_above_max_length")
+
+
+@pytest.mark.parametrize("value", [1, [], {}, [[[]]]])
+def test_a_long_event_of_many_values_is_not_read(value, monkeypatch):
+    monkeypatch.setattr(messages, "CLIENT_EVENTS", None)
+    item = {"type": "message", "content": [value] * (MOST_VALUES + 1), "id": LONG}
+    with pytest.raises(BadEvent, match="may have 100000 values"):
+        read_event(json.dumps({"type": "conversation.item.create", "item": item}))
+
+
+def test_a_long_event_that_is_no_json_is_not_read_by_other_means(monkeypatch):
+    monkeypatch.setattr(messages, "json", None)
+    with pytest.raises(BadEvent, match="not an event in JSON") as error:
+        read_event('{"type":"response.create","x":"' + LONG)
+    assert error.value.event_id is None
 
 
 @pytest.mark.parametrize("character", ["x", "é", "日", "😀"])
