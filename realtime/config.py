@@ -48,7 +48,9 @@ class ServerConfig:
     drain_s: float = 30.0
     """How long answers under way may take when the server goes away."""
     ping_interval_s: float = 20.0
-    """Between WebSocket pings; a peer that does not answer one for as long is dropped."""
+    """Between WebSocket pings; a peer from which nothing comes for as long is dropped."""
+    unread_bytes: int = 256 << 20
+    """Of messages, whole or not, that all peers together sent and that are not worked off yet."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_json: bool = False
     tls_certificate: str | None = None
@@ -73,6 +75,8 @@ class ServerConfig:
         for name in ("strangers", "strangers_per_address"):
             if not 1 <= getattr(self, name) <= 1_000_000:
                 raise ValueError(f"{name} must be 1 to 1000000, not {getattr(self, name)!r}")
+        if not 1 << 20 <= self.unread_bytes <= 1 << 40:
+            raise ValueError(f"unread_bytes must be 1 MiB to 1 TiB, not {self.unread_bytes!r}")
         if (self.tls_certificate is None) != (self.tls_key is None):
             raise ValueError("tls_certificate and tls_key belong together; one of them is missing")
 
@@ -83,8 +87,14 @@ class ConnectionConfig:
 
     outbox_messages: int = 1_024
     outbox_bytes: int = 2 << 20
+    messages_per_minute: int = 120_000
+    """A minute's worth may come at once; above, long ones wait, short ones end it; 0: any."""
+    frames_per_minute: int = 120_000
+    """Of WebSocket, pings and pieces of messages included, if they are short; the same holds."""
+    stall_s: float = 60.0
+    """A peer that takes nothing of what waits for it for so long, while it sends, is left."""
     idle_s: float = 120.0
-    """Without a message for so long, the peer is asked whether it is there."""
+    """If nothing comes for so long, the peer is asked whether it is there."""
     idle_grace_s: float = 30.0
     """How long it may take to show that it is."""
     flush_s: float = 5.0
@@ -97,7 +107,10 @@ class ConnectionConfig:
         for name, most in (("outbox_messages", 1 << 20), ("outbox_bytes", 1 << 30)):
             if not 1 <= getattr(self, name) <= most:
                 raise ValueError(f"{name} must be 1 to {most}, not {getattr(self, name)!r}")
-        for name in ("idle_s", "idle_grace_s", "flush_s", "lifetime_s"):
+        for name in ("messages_per_minute", "frames_per_minute"):
+            if not 0 <= getattr(self, name) <= 1_000_000_000:
+                raise ValueError(f"{name} must be 0 to 1000000000, not {getattr(self, name)!r}")
+        for name in ("stall_s", "idle_s", "idle_grace_s", "flush_s", "lifetime_s"):
             if not 0 < getattr(self, name) <= 86_400:
                 raise ValueError(f"{name} must be above 0, at most 86400")
 

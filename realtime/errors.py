@@ -5,6 +5,7 @@
     * ProtocolError      the peer broke the protocol                  (close 1002)
     * WrongType          text where audio is due, or the reverse      (close 1003)
     * TooMuch            the peer exceeded a limit                    (close 1009)
+    * TooMany            the peer sends too many messages             (close 1008)
     * SlowPeer           the peer does not read what it is sent       (close 1008)
     * Busy               no capacity; retry later                     (HTTP 503, close 1013)
     * Refused            this peer may not come in                    (its HTTP status)
@@ -55,6 +56,13 @@ class TooMuch(RealtimeError):
 
     code = "too_much"
     close_code = 1009
+
+
+class TooMany(RealtimeError):
+    """The peer sent more messages than it may."""
+
+    code = "too_many_messages"
+    close_code = 1008
 
 
 class SlowPeer(RealtimeError):

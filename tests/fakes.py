@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -62,6 +63,7 @@ class MemoryPeer:
         self.inbox: asyncio.Queue[bytes | str | None] = asyncio.Queue()
         self.got: list[dict] = []
         self.closed: tuple[int, str] | None = None
+        self.heard_at = -math.inf
         self.reading = asyncio.Event()
         self.reading.set()
         self.news = asyncio.Condition()

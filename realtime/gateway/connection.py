@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+import time
 from collections.abc import AsyncGenerator, Iterable
 from contextlib import aclosing
 from dataclasses import dataclass, replace
@@ -24,7 +25,15 @@ import structlog
 from realtime.audio.pcm import SAMPLE_RATE
 from realtime.config import ConnectionConfig, LimitsConfig
 from realtime.engine.api import Delta, Engine, Request
-from realtime.errors import BadMessage, Busy, EngineError, LimitReached, RealtimeError, SlowPeer
+from realtime.errors import (
+    BadMessage,
+    Busy,
+    EngineError,
+    LimitReached,
+    RealtimeError,
+    SlowPeer,
+    TooMany,
+)
 from realtime.events import (
     AudioReceived,
     Cancel,
@@ -44,7 +53,8 @@ from realtime.events import (
     TextDelta,
     Trouble,
 )
-from realtime.gateway.limits import Allowance, seconds_of
+from realtime.gateway.incoming import SLICE_S, SMALL
+from realtime.gateway.limits import Allowance, Bucket, seconds_of
 from realtime.gateway.outbox import Outbox
 from realtime.metrics import Metrics
 from realtime.protocols import Codec
@@ -59,6 +69,11 @@ log = structlog.get_logger()
 
 class Transport(Protocol):
     """A way to a peer: messages in both directions, and an end."""
+
+    @property
+    def heard_at(self) -> float:
+        """Tell when something last came, also of a message that is not whole; the loop's clock."""
+        ...
 
     async def receive(self) -> bytes | str | None:
         """Wait for the next message; None once the connection is closed, by whomever."""
@@ -107,6 +122,7 @@ class Connection:
         self.loop = asyncio.get_running_loop()
         self.clock = self.loop.time
         self.allowance = allowance or Allowance(LimitsConfig(), self.clock)
+        self.messages = Bucket(config.messages_per_minute, self.clock)
         self.complained_at = -math.inf
         """When the peer was told last that audio is not heard."""
         self.outbox = Outbox(messages=config.outbox_messages, size=config.outbox_bytes)
@@ -139,30 +155,79 @@ class Connection:
             for timer in (self.watching, self.flushing):
                 if timer is not None:
                     timer.cancel()
+            # A task that was cancelled refers to its frame, and so to us: nothing of a connection
+            # is to wait for the garbage collector.
+            del self.group, self.writer
 
     # ---- in -------------------------------------------------------------------------------------
 
     async def read(self) -> None:
         """Take the peer's messages until there are no more; after we left, to no effect."""
-        while (message := await self.transport.receive()) is not None:
+        worked = 0.0
+        while (message := await self.next()) is not None:
+            begun = time.perf_counter()
             self.heard_at = self.clock()
-            if self.outbox.full:
-                await self.outbox.room()
-            if self.left:
-                continue
+            if not self.left:
+                await self.take(message)
+            worked += time.perf_counter() - begun
+            if worked > SLICE_S:  # `next` waits for nothing while there are messages
+                worked = 0.0
+                await asyncio.sleep(0)
+
+    async def next(self) -> bytes | str | None:
+        """Wait for the next message, first until the peer has taken what it is due."""
+        if self.outbox.crowded:
             try:
-                for event in self.codec.decode(message):
-                    if self.may(event):
-                        self.happen(event)
-                    if len(message) > LARGE:
-                        await asyncio.sleep(0)
-            except BadMessage as error:
-                self.tell(Trouble(error.code, str(error)))
-            except RealtimeError as error:
-                self.fail(error.code, str(error), error.close_code)
-            except Exception:
-                log.exception("a message could not be decoded")
-                self.fail("internal_error", INTERNAL, 1011)
+                await self.outbox.room(self.config.stall_s)
+            except SlowPeer:
+                self.give_up()
+        return await self.transport.receive()
+
+    async def take(self, message: bytes | str) -> None:
+        """Work a message off."""
+        try:
+            if len(message) < SMALL:
+                self.count()
+            else:
+                await self.pace()
+            for event in self.codec.decode(message):
+                if self.left:
+                    return
+                if self.may(event):
+                    self.happen(event)
+                if len(message) > LARGE:
+                    await asyncio.sleep(0)
+        except BadMessage as error:
+            self.tell(Trouble(error.code, str(error)))
+        except RealtimeError as error:
+            self.fail(error.code, str(error), error.close_code)
+        except Exception:
+            log.exception("a message could not be decoded")
+            self.fail("internal_error", INTERNAL, 1011)
+
+    async def pace(self) -> None:
+        """Count a message that says something; too many only have to wait.
+
+        They leave a tenth of the bucket to the short ones, such as a commit behind a recording.
+        """
+        self.messages.owe(1)
+        if late := self.messages.wait(self.messages.size / 10):
+            await asyncio.sleep(late)
+
+    def count(self) -> None:
+        """Count a message; raise TooMany."""
+        if not self.messages.take(1):
+            most = self.config.messages_per_minute
+            raise TooMany(f"A connection may send {most} messages per minute.")
+
+    def complain(self, code: str, message: str) -> None:
+        """Tell a peer that something which is no message of the protocol cannot be used."""
+        try:
+            self.count()
+        except TooMany as error:
+            self.fail(error.code, str(error), error.close_code)
+        if not self.outbox.crowded:
+            self.tell(Trouble(code, message))
 
     def may(self, event: Input) -> bool:
         """Tell whether audio may be heard; tell the peer if not, every second that it goes on."""
@@ -180,11 +245,15 @@ class Connection:
         if self.left:
             return
         if self.outbox.overflowed:
-            self.metrics.slow_peers.inc()
-            self.leave(SlowPeer.close_code, SlowPeer.code)
-            self.writer.cancel()  # it hangs in a send that nobody reads
+            self.give_up()
         elif self.draining and self.session.response is None:
             self.leave(1001, "going away")
+
+    def give_up(self) -> None:
+        """Leave a peer that does not read."""
+        self.metrics.slow_peers.inc()
+        self.leave(SlowPeer.close_code, SlowPeer.code)
+        self.writer.cancel()  # it hangs in a send that nobody reads
 
     def apply(self, event: Input) -> None:
         """Give the session one fact and do all that it orders."""
@@ -342,6 +411,7 @@ class Connection:
 
     def check_idle(self) -> None:
         """Ask a silent peer whether it is there; leave when it does not show."""
+        self.heard_at = max(self.heard_at, self.transport.heard_at)
         silent = self.clock() - self.heard_at
         if self.left:
             return

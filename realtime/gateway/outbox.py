@@ -1,13 +1,16 @@
 """What waits to be sent to one peer: bounded in messages and in bytes.
 
 Within the bounds there is always room for one message more, however long: what a peer asks to be
-shown may be. Who answers a peer's own questions waits for `room` before the next one.
+shown may be. Who answers a peer's own questions waits for `room` before the next one: half of the
+bounds, so that the answers to one question, and what comes unasked, still fit.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections import deque
+
+from realtime.errors import SlowPeer
 
 
 class Outbox:
@@ -28,11 +31,20 @@ class Outbox:
         """Tell whether so many bytes wait that no message is taken."""
         return self.bytes > self.most_bytes
 
-    async def room(self) -> None:
-        """Wait until a message would be taken, or none ever will."""
-        while self.full and not (self.ended or self.overflowed):
+    @property
+    def crowded(self) -> bool:
+        """Tell whether so much waits that no further questions should be answered."""
+        return 2 * len(self.waiting) > self.most or 2 * self.bytes > self.most_bytes
+
+    async def room(self, patience: float) -> None:
+        """Wait until it is not crowded, or over; raise SlowPeer if nothing is taken for so long."""
+        while self.crowded and not (self.ended or self.overflowed):
             self.taken.clear()
-            await self.taken.wait()
+            try:
+                async with asyncio.timeout(patience):
+                    await self.taken.wait()
+            except TimeoutError:
+                raise SlowPeer(f"Nothing was taken for {patience:g} s.") from None
 
     def put(self, message: bytes | str) -> None:
         """Add a message; after the end, or once there was no room, it is dropped."""

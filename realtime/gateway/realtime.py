@@ -24,7 +24,7 @@ from realtime.audio.pcm import FRAME_MS
 from realtime.config import Settings
 from realtime.engine.api import ModelInfo
 from realtime.errors import Refused, WrongType
-from realtime.events import PeerInput, Trouble
+from realtime.events import PeerInput
 from realtime.gateway.auth import Grant
 from realtime.gateway.bodies import body
 from realtime.gateway.connection import Connection, Transport
@@ -109,7 +109,7 @@ class RealtimeRoutes:
         codec, configured = self.call_codec(call)
 
         def began(connection: Connection) -> None:
-            transport.complain = lambda text: connection.tell(Trouble(WrongType.code, text))
+            transport.complain = lambda text: connection.complain(WrongType.code, text)
 
         resume = call.query.get("conversation")
         await self.talk(transport, codec, configured, call.grant, model, resume, began=began)

@@ -9,12 +9,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
+import gc
 import signal
 import socket
 import ssl
 from collections.abc import Generator
+from functools import partial
 from ipaddress import ip_address
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import uvicorn
 from starlette.applications import Starlette
@@ -22,6 +24,7 @@ from starlette.applications import Starlette
 from realtime.config import ServerConfig
 from realtime.errors import ConfigError
 from realtime.gateway.http import HttpProtocol
+from realtime.gateway.incoming import Incoming
 from realtime.gateway.listener import Listener, raise_descriptor_limit
 from realtime.gateway.strangers import Stranger, Strangers
 from realtime.gateway.websocket import PeerProtocol
@@ -142,10 +145,12 @@ def tls_context(config: ServerConfig) -> ssl.SSLContext | None:
 
 def uvicorn_config(app: Starlette, config: ServerConfig) -> uvicorn.Config:
     """Say in uvicorn's words how it shall serve."""
+    limits = app.state.gateway.settings.connection
+    protocol: Any = partial(PeerProtocol, limits=limits, incoming=Incoming(config.unread_bytes))
     return uvicorn.Config(
         app,
         http=HttpProtocol,
-        ws=PeerProtocol,
+        ws=protocol,
         ws_max_size=MAX_MESSAGE,
         ws_per_message_deflate=False,
         ws_ping_interval=config.ping_interval_s,
@@ -170,6 +175,9 @@ async def serve(app: Starlette, listening: socket.socket, config: ServerConfig) 
     """Serve what `create_app` made until a signal; tell whether a second one cut answers off."""
     server = web_server(app, config)
     gateway = app.state.gateway
+    # All that is loaded by now stays; the collector need not look at it again and again.
+    gc.collect()
+    gc.freeze()
     with stop_signals() as (asked, hurried):
         async with asyncio.TaskGroup() as group:
             group.create_task(server.serve(sockets=[listening]))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 from collections import deque
 from collections.abc import Callable
 
@@ -29,6 +30,7 @@ from aiortc.rtp import RtpPacket
 from realtime.audio.pcm import Pcm, to_bytes
 from realtime.config import WebRtcConfig
 from realtime.gateway.followers import Followed
+from realtime.gateway.incoming import cost
 from realtime.gateway.jitter import Packet
 from realtime.gateway.opus import RtpAudio
 from realtime.gateway.sdp import BadOffer, Offer
@@ -37,7 +39,6 @@ CHANNEL = "oai-events"
 """The data channel that OpenAI's clients open; any other is not ours."""
 
 MOST_UNSENT = 64 << 10  # bytes that SCTP may hold for the peer; more waits in the outbox
-OVERHEAD = 64  # bytes that a message takes beside what it says
 MOST_UNREAD = 4 << 20  # bytes that may wait for the pump, which never waits for the peer
 MOST_CHANNELS = 16  # data channels that one peer may open, ours and others
 WATCH_S = 1.0  # between looks at a peer
@@ -47,14 +48,10 @@ CLOSE_S = 5.0
 log = structlog.get_logger()
 
 
-def cost(message: bytes | str) -> int:
-    """Give the bytes that a message takes, at most; empty ones take some, too."""
-    narrow = isinstance(message, bytes) or message.isascii()
-    return OVERHEAD + len(message) * (1 if narrow else 4)
-
-
 class PeerTransport:
     """What the pump sees of a peer."""
+
+    heard_at = -math.inf  # messages come whole, and the pump notes when
 
     def __init__(self, followed: Followed | None) -> None:
         self.followed = followed

@@ -21,6 +21,7 @@ from realtime.engine.api import AssistantTurn, Clip, Delta, UserTurn
 from realtime.engine.fake import FakeEngine
 from realtime.errors import Busy, EngineError, ModelError
 from realtime.events import Ready
+from realtime.gateway import connection
 from realtime.gateway.connection import Connection
 from realtime.metrics import Metrics
 from realtime.protocols.pcm import PcmCodec
@@ -210,6 +211,70 @@ async def test_a_burst_of_pieces_is_no_sign_of_a_slow_peer():
         final = await c.peer.final(1)
         assert final["finish"] == "length"
         assert len(c.peer.of("partial")) == 512
+
+
+async def test_a_burst_whose_answers_are_read_is_answered_whole():
+    async with call(outbox_messages=20) as c:
+        c.peer.say(*[{"type": "ping"}] * 5_000)
+        await c.peer.until(lambda peer: len(peer.of("pong")) == 5_000)
+        assert c.peer.closed is None
+    assert c.count("realtime_outbox_overflows_total") == 0
+
+
+async def test_a_peer_that_sends_and_takes_nothing_is_left_after_a_while():
+    async with call(outbox_messages=20, stall_s=0.01) as c:
+        await c.peer.until(lambda peer: peer.got)
+        c.peer.reading.clear()
+        c.peer.say(*[{"type": "ping"}] * 100)
+        await c.over()
+        assert c.peer.closed == (1008, "slow_peer")
+    assert c.count("realtime_outbox_overflows_total") == 1
+
+
+async def test_others_have_their_turn_while_one_has_much_to_say(monkeypatch):
+    monkeypatch.setattr(connection, "SLICE_S", 0.0)
+    async with call() as flood:
+        await flood.peer.until(lambda peer: peer.got)
+        async with call() as c:
+            await c.peer.until(lambda peer: peer.got)
+            flood.peer.say(*[b"\0\0"] * 5_000)
+            c.peer.say({"type": "ping"})
+            await c.peer.until(lambda peer: peer.of("pong"))
+            assert flood.peer.inbox.qsize() > 4_000
+
+
+@pytest.mark.parametrize("message", [b"\0\0", {"type": "ping"}, {"type": "dance"}])
+async def test_too_many_messages_are_a_fatal_error_and_close_1008(message):
+    async with call(messages_per_minute=100) as c:
+        c.peer.say(*[message] * 200)
+        await c.over()
+        assert c.peer.got[-1]["code"] == "too_many_messages"
+        assert c.peer.got[-1]["fatal"] is True
+        assert c.peer.closed == (1008, "too_many_messages")
+    assert c.count("realtime_errors_total", code="too_many_messages") == 1
+
+
+async def test_a_recording_may_be_replayed_at_any_speed_and_waits_if_need_be():
+    async with call(messages_per_minute=60_000) as c:
+        c.connection.messages.level = 6_000
+        audio = question()
+        for at in range(0, len(audio), 640):
+            c.peer.say(audio[at : at + 640])
+        c.peer.say(*[{"type": "ping"}] * 1_000)
+        await c.peer.final(1)
+        await c.peer.until(lambda peer: len(peer.of("pong")) == 1_000)
+        assert c.peer.of("error") == []
+
+
+async def test_what_is_no_message_is_complained_of_and_counted():
+    async with call(messages_per_minute=3, outbox_messages=8) as c:
+        await c.peer.until(lambda peer: peer.got)
+        for _ in range(4):
+            c.connection.complain("wrong_type", "Not so.")
+        await c.over()
+        told = [m["code"] for m in c.peer.of("error")]
+        assert told == ["wrong_type"] * 3 + ["too_many_messages"]
+        assert c.peer.closed == (1008, "too_many_messages")
 
 
 async def test_text_where_audio_is_due_is_a_fatal_error_and_close_1003():
@@ -410,6 +475,16 @@ async def test_a_peer_that_shows_it_is_there_stays():
         c.connection.check_idle()
         c.connection.check_idle()
         assert c.connection.left
+
+
+async def test_half_a_message_shows_that_a_peer_is_there():
+    async with call() as c:
+        await c.peer.until(lambda peer: peer.got)
+        c.connection.heard_at -= 1_000
+        c.peer.heard_at = c.connection.clock()
+        c.connection.check_idle()
+        assert c.peer.of("error") == []
+        assert not c.connection.session.response
 
 
 async def test_waiting_for_a_long_answer_is_not_idle():

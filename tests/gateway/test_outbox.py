@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
+from fakes import GUARD_S
 from hypothesis import given
 from hypothesis import strategies as st
 
+from realtime.errors import SlowPeer
 from realtime.gateway.outbox import Outbox
 
 
@@ -64,16 +67,39 @@ async def test_bytes_are_counted_as_they_go_over_the_wire():
 async def test_who_answers_questions_waits_for_room():
     outbox = Outbox(messages=10, size=6)
     outbox.put("much longer than that")
-    waiting = asyncio.create_task(outbox.room())
+    waiting = asyncio.create_task(outbox.room(GUARD_S))
     await asyncio.sleep(0)
     assert not waiting.done()
     assert await outbox.get() == "much longer than that"
     await waiting
     outbox.put("so is this one")
-    waiting = asyncio.create_task(outbox.room())
+    waiting = asyncio.create_task(outbox.room(GUARD_S))
     await asyncio.sleep(0)
     outbox.end()
     await waiting
+
+
+async def test_half_full_is_crowded():
+    outbox = Outbox(messages=4, size=100)
+    outbox.put("a")
+    outbox.put("b")
+    assert not outbox.crowded
+    outbox.put("c")
+    assert outbox.crowded
+    waiting = asyncio.create_task(outbox.room(GUARD_S))
+    await asyncio.sleep(0)
+    assert not waiting.done()
+    await outbox.get()
+    await waiting
+    outbox.put("x" * 60)
+    assert outbox.crowded
+
+
+async def test_who_waits_for_room_in_vain_is_told():
+    outbox = Outbox(messages=1, size=100)
+    outbox.put("a")
+    with pytest.raises(SlowPeer):
+        await outbox.room(0.01)
 
 
 @given(st.lists(st.text(max_size=5) | st.none(), max_size=40))

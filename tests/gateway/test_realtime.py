@@ -183,6 +183,26 @@ async def test_a_session_ends_after_its_time_and_says_so():
         assert (socket.close_code, socket.close_reason) == (1001, "session_expired")
 
 
+async def test_a_burst_of_a_client_that_reads_its_answers_is_answered_whole():
+    create = written("Hello?")[0]
+    async with serving(KEYED) as place, place.connect(**bearer(KEY)) as socket:
+
+        async def send() -> None:
+            for _ in range(1_200):
+                await socket.send(create)
+            pongs = [await socket.ping() for _ in range(5_000)]
+            await asyncio.gather(*pongs)
+
+        sending = asyncio.create_task(send())
+        for _ in range(1_200):
+            await until(socket, "conversation.item.done")
+        async with asyncio.timeout(GUARD_S):
+            await sending
+        for message in written("Still there?"):
+            await socket.send(message)
+        await until(socket, "response.done")
+
+
 async def test_messages_may_be_longer_than_elsewhere_but_not_without_end():
     async with serving(KEYED) as place:
         async with place.connect(**bearer(KEY)) as socket:

@@ -11,6 +11,7 @@ from fakes import GUARD_S
 from realtime.config import WebRtcConfig
 from realtime.gateway import webrtc
 from realtime.gateway.followers import Followed
+from realtime.gateway.incoming import OVERHEAD
 from realtime.gateway.webrtc import CHANNEL, MOST_CHANNELS, MOST_UNSENT, PeerTransport
 
 
@@ -176,7 +177,7 @@ def test_another_aiortc_is_noticed():
 @pytest.mark.parametrize("message", ["", "x", "\U0001f399", b""])
 def test_messages_that_say_nothing_are_bounded_too(message):
     transport = webrtc.PeerTransport(None)
-    for _ in range(webrtc.MOST_UNREAD // webrtc.OVERHEAD + 1):
+    for _ in range(webrtc.MOST_UNREAD // OVERHEAD + 1):
         transport.put(message)
     assert transport.ended
     assert not transport.inbox

@@ -48,6 +48,7 @@ ASKED_WRONGLY = frozenset(
         "item_exists",
         "conversation_full",
         "too_much",
+        "too_many_messages",
         "bad_message",
         "rate_limit_exceeded",
         "session_expired",
