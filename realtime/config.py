@@ -357,6 +357,8 @@ def compose(kind: Any, given: Mapping[Key, Given], path: Key = ()) -> Any:
 def convert(key: Key, given: Given, kind: Any) -> Any:
     """Give the value its type, or say what is allowed."""
     value = given.value
+    if isinstance(value, str) and not is_utf8(value):
+        raise ConfigError(f"{dotted(key)} ({given.source}) is not text in UTF-8.")
     if get_origin(kind) is tuple and isinstance(value, str):
         value = value.replace(",", " ").split()
     try:
@@ -367,6 +369,15 @@ def convert(key: Key, given: Given, kind: Any) -> Any:
         raise ConfigError(
             f"{dotted(key)} = {shown} ({given.source}): it must be {allowed}."
         ) from None
+
+
+def is_utf8(text: str) -> bool:
+    """Tell whether a text can be written; arguments and the environment may hold any bytes."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def words(kind: Any) -> str:

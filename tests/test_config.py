@@ -249,3 +249,15 @@ def test_calls_over_webrtc_ask_no_server_unless_told(toml):
 def test_what_webrtc_cannot_use_is_refused_with_its_name(key, value):
     with pytest.raises(ConfigError, match=r"REALTIME_WEBRTC_" + key):
         config.load(environment={"REALTIME_WEBRTC_" + key: value})
+
+
+@pytest.mark.parametrize("name", ["REALTIME_SERVER_LOG_LEVEL", "REALTIME_WORKER_MODEL"])
+def test_bytes_that_are_no_text_are_refused_in_one_line(name):
+    with pytest.raises(ConfigError, match=rf"{name}\) is not text in UTF-8"):
+        config.load(environment={name: "x\udcff"})
+
+
+def test_a_file_that_is_no_text_is_refused_in_one_line(tmp_path):
+    (tmp_path / "c.toml").write_bytes(b"[server]\nhost = '\xff'\n")
+    with pytest.raises(ConfigError, match="is not valid TOML"):
+        config.load(file=tmp_path / "c.toml")

@@ -197,12 +197,12 @@ def check(url: str) -> str:
         parts = urlsplit(url)
         host = parts.hostname and parts.hostname.encode("idna").decode()
         port = f":{parts.port}" if parts.port is not None else ""
+        rest = (quote(parts.path, SAFE), quote(parts.query, SAFE), "")
     except ValueError:  # also UnicodeError
         host = None
     if not is_url(url) or not host:
         raise AudioError(f"{url!r} is no http(s) address")
     place = f"[{host}]" if ":" in host else host
-    rest = (quote(parts.path, SAFE), quote(parts.query, SAFE), "")
     return urlunsplit((parts.scheme, place + port, *rest))
 
 

@@ -193,7 +193,10 @@ def test_nothing_listening_is_said(unused_tcp_port):
         download(f"http://127.0.0.1:{unused_tcp_port}/a.wav")
 
 
-@pytest.mark.parametrize("url", ["http://", "http://[::1", "http://a:99999/", "ftp://a/b", "a.wav"])
+@pytest.mark.parametrize(
+    "url",
+    ["http://", "http://[::1", "http://a:99999/", "ftp://a/b", "a.wav", "http://a/\udcff"],
+)
 def test_what_is_no_address_is_refused(url):
     with pytest.raises(AudioError, match="is no http"):
         download(url)

@@ -19,6 +19,7 @@ from realtime.gateway.http import HttpProtocol
 
 KEY = "sk-a-key-of-this-test"
 HEALTH = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"
+HOST = b"\r\nHost: localhost\r\n"
 MISSING = b"GET /nowhere HTTP/1.1\r\n\r\n"
 EARLY = b"POST /whip HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\n"
 UPGRADE = (
@@ -150,6 +151,39 @@ async def test_a_long_head_is_welcome():
     async with serving(Settings()) as place:
         answer = await place.ask("GET", "/healthz", headers={"x-long": "a" * 60_000})
         assert answer.status_code == 200
+
+
+# ---- what is no text -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        b"GET /%ff HTTP/1.1\r\n\r\n",
+        b"GET /\xff HTTP/1.1\r\n\r\n",
+        b"GET /v1/pcm?rate=%ff HTTP/1.1\r\n\r\n",
+        b"GET / HTTP/1.1\r\nOrigin: \xff\r\n\r\n",
+        b"GET / HTTP/1.1\r\nx\xff: a\r\n\r\n",
+        b"POST /v1/realtime/client_secrets HTTP/1.1\r\nAuthorization: Bearer \xff\r\n\r\n",
+        b'POST /v1/realtime/client_secrets HTTP/1.1\r\nContent-Length: 3\r\n\r\n"\xff"',
+        b'POST /v1/realtime/calls HTTP/1.1\r\nContent-Length: 3\r\n\r\n"\xff"',
+        b"POST /whip/%ff HTTP/1.1\r\n\r\n",
+        b"GET /whip/a/events HTTP/1.1\r\nLast-Event-ID: \xb2\r\n\r\n",
+        UPGRADE.replace(b"pcm", b"\xff"),
+        UPGRADE.replace(b"pcm", b"%ff"),
+        UPGRADE.replace(b"pcm", b"pcm?rate=%ff"),
+        UPGRADE.replace(b"\r\n\r\n", b"\r\nSec-WebSocket-Protocol: \xff\r\n\r\n"),
+        UPGRADE.replace(b"\r\n\r\n", b"\r\nSec-WebSocket-Extensions: \xff\r\n\r\n"),
+    ],
+)
+async def test_bytes_that_are_no_text_cost_no_traceback(said, caplog, capsys):
+    async with serving(Settings()) as place, speaking(place) as (reader, writer):
+        writer.write(said.replace(b"Host: localhost\r\n", b"").replace(b"\r\n", HOST, 1))
+        async with asyncio.timeout(GUARD_S):
+            status = (await reader.readline()).split()[1]
+        assert status in (b"101", b"200", b"400", b"404", b"405", b"415", b"426")
+    assert not any(record.exc_info for record in caplog.records)
+    assert "Traceback" not in "".join(capsys.readouterr())
 
 
 # ---- requests in a row -----------------------------------------------------------------------
