@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
+import signal
 import socket
 import sys
 import textwrap
@@ -109,6 +110,8 @@ def serve(
     Whatever the file can say, the environment can: port of section server is
     REALTIME_SERVER_PORT.
     """
+    # A hangup ends nothing; once we serve it says that the settings shall be read again.
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
     from realtime import config as configuration
     from realtime.errors import ConfigError, RealtimeError
 
@@ -130,12 +133,16 @@ def serve(
     }
     try:
         environment = configuration.environment()
-        settings = configuration.load(file=config, environment=environment, options=options)
+
+        def read() -> Settings:
+            return configuration.load(file=config, environment=environment, options=options)
+
+        settings = read()
     except ConfigError as error:
         leave(str(error), 2)
     as_json = settings.server.log_json
     try:
-        if run(settings):
+        if run(settings, read):
             cut_off = "stopped at once; answers under way were cut off"
             leave(cut_off, STOPPED_TWICE, as_json=as_json)
     except ConfigError as error:
@@ -155,13 +162,17 @@ def leave(reason: str, code: int, *, as_json: bool = False) -> NoReturn:
     raise typer.Exit(code)
 
 
-def run(settings: Settings) -> bool:
-    """Bind the port, load the model, serve until a signal; tell whether a second one came."""
+def run(settings: Settings, read: Callable[[], Settings]) -> bool:
+    """Bind the port, load the model, serve until a signal; tell whether a second one came.
+
+    The settings are read again whenever SIGHUP says so.
+    """
     import uvloop
 
     from realtime.gateway import log
     from realtime.gateway.keys import Keyring
-    from realtime.gateway.server import bind, tls_context
+    from realtime.gateway.server import bind
+    from realtime.gateway.tls import tls_context
 
     log.configure(level=settings.server.log_level, json=settings.server.log_json)
     tls_context(settings.server)
@@ -170,10 +181,12 @@ def run(settings: Settings) -> bool:
         bind(settings.server.host, settings.server.port, loopback_only=keyless) as listening,
         asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
     ):
-        return runner.run(serve_model(settings, listening))
+        return runner.run(serve_model(settings, listening, read))
 
 
-async def serve_model(settings: Settings, listening: socket.socket) -> bool:
+async def serve_model(
+    settings: Settings, listening: socket.socket, read: Callable[[], Settings]
+) -> bool:
     """Serve while the model loads and after; raise when there will never be an answer (again)."""
     hurried = False
     from realtime.engine.process import WorkerEngine
@@ -188,7 +201,7 @@ async def serve_model(settings: Settings, listening: socket.socket) -> bool:
         try:
             async with asyncio.TaskGroup() as group:
                 watching = group.create_task(watch(engine, settings, url, keys))
-                hurried = await serve_app(app, listening, settings.server)
+                hurried = await serve_app(app, listening, settings.server, read)
                 watching.cancel()
         except* RealtimeError as failed:
             raise failed.exceptions[0] from None

@@ -18,7 +18,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from realtime.config import Settings
 from realtime.engine.fake import FakeEngine
 from realtime.gateway.app import Gateway, create_app
-from realtime.gateway.server import bind, web_server
+from realtime.gateway.server import Server, bind, web_server
 
 
 @dataclass
@@ -28,6 +28,7 @@ class Place:
     port: int
     gateway: Gateway
     engine: FakeEngine
+    server: Server
     trust: ssl.SSLContext | None = None
 
     def connect(self, path: str = "/v1/realtime", **more: Any):
@@ -69,7 +70,7 @@ async def serving(
         web = web_server(app, settings.server)
         running = asyncio.create_task(web.serve(sockets=[listening]))
         try:
-            yield Place(listening.getsockname()[1], app.state.gateway, engine, trust)
+            yield Place(listening.getsockname()[1], app.state.gateway, engine, web, trust)
         finally:
             web.should_exit = True
             await running

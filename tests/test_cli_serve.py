@@ -154,6 +154,33 @@ def test_stopped_while_loading_it_ends_with_0_and_leaves_no_worker():
         server.stderr.close()
 
 
+def test_a_hangup_while_loading_ends_nothing(tmp_path):
+    file = tmp_path / "c.toml"
+    file.write_text("[server]\ndrain_s = 3\n")
+    command = [sys.executable, "-m", "realtime", "serve", "--port", "0", "--log-json"]
+    server = subprocess.Popen(
+        [*command, "--config", str(file)],
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=ROOT,
+    )
+    try:
+        assert json.loads(server.stderr.readline())["event"] == "loading"
+        file.write_text("[server]\ndrain_s = 4\n")
+        server.send_signal(signal.SIGHUP)
+        lines = []
+        while not lines or lines[-1]["event"] != "serving":
+            lines.append(json.loads(server.stderr.readline()))
+        assert ["server.drain_s"] in [line.get("changed") for line in lines]
+        server.send_signal(signal.SIGTERM)
+        assert "Traceback" not in server.stderr.read()
+        assert server.wait(60) == 0
+    finally:
+        server.kill()
+        server.wait()
+        server.stderr.close()
+
+
 def test_the_banner_says_what_and_where_and_how_to_go_on():
     settings = Settings(worker=WorkerConfig("some/model"))
     text = banner(settings, MODEL, "http://127.0.0.1:8765", "none: only this machine may come in")

@@ -83,7 +83,8 @@ def read(stream: BinaryIO) -> Iterator[wire.ToWorker]:
 
 def main(arguments: list[str] | None = None) -> None:
     """Load the model and answer until the gateway is gone."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    for number in (signal.SIGINT, signal.SIGHUP):  # a terminal tells them to us, too
+        signal.signal(number, signal.SIG_IGN)
     threads.wait_asleep(os.environ)
     options = parse(arguments)
     gateway = Gateway(socket.socket(fileno=options.fd))

@@ -31,7 +31,7 @@ from realtime.gateway.calls import Calls
 from realtime.gateway.connection import Connection, Transport
 from realtime.gateway.origins import CrossOrigin
 from realtime.gateway.page import page_routes
-from realtime.gateway.realtime import RealtimeRoutes
+from realtime.gateway.realtime import RealtimeRoutes, defaults_of
 from realtime.gateway.refusals import REFUSALS, Refusal, denial
 from realtime.gateway.strangers import vouch
 from realtime.gateway.websocket import SocketTransport
@@ -62,6 +62,14 @@ class Gateway:
         self.calls = Calls(
             settings.webrtc, self, converse=self.realtime.call, check=self.realtime.check
         )
+
+    def reload(self, settings: Settings) -> None:
+        """Let other settings hold for what begins from now on; raise ConfigError beforehand."""
+        self.gate.reload(settings.auth, settings.limits)
+        self.settings = settings
+        self.admission.config = settings.admission
+        self.realtime.defaults = defaults_of(settings)
+        self.calls.config = settings.webrtc
 
     # ---- sockets --------------------------------------------------------------------------------
 

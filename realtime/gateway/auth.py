@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from realtime.config import AuthConfig, LimitsConfig
-from realtime.errors import Refused
+from realtime.errors import ConfigError, Refused
 from realtime.gateway.ephemeral import Mint, Minted, looks_minted
 from realtime.gateway.keys import Keyring
 from realtime.gateway.limits import Allowance, Allowances
@@ -65,6 +65,15 @@ class Gate:
         self.mint = Mint(auth.secret, wall)
         self.origins = Origins(auth.origins, keyless=not self.keyring.required)
         self.allowances = Allowances(limits, clock)
+
+    def reload(self, auth: AuthConfig, limits: LimitsConfig) -> None:
+        """Take other settings up, all of them or, raising ConfigError, none."""
+        keyring = Keyring(auth)
+        if keyring.required != self.keyring.required:
+            raise ConfigError("Whether a key is needed cannot change while the server runs.")
+        self.keyring = keyring
+        self.origins.allowed = frozenset(auth.origins)
+        self.allowances.reload(limits)
 
     def authorise(self, headers: Mapping[str, str], subprotocols: Iterable[str] = ()) -> Grant:
         """Let a peer in by the headers (names in small letters) of its request; raises Refused."""

@@ -53,6 +53,11 @@ class Bucket:
         self.fill()
         self.level -= amount
 
+    def resize(self, per_minute: float) -> None:
+        """Change the limit; what was used stays used, where there was one."""
+        self.level = min(self.fill(), per_minute) if self.size else float(per_minute)
+        self.size = per_minute
+
     def wait(self, amount: float) -> float:
         """Tell in how many seconds so much will be there, if no more is taken."""
         missing = min(amount, self.size) - self.fill()
@@ -69,6 +74,13 @@ class Allowance:
         self.openings = Bucket(config.sessions_per_minute, clock)
         self.responses = Bucket(config.responses_per_minute, clock)
         self.audio = Bucket(config.audio_seconds_per_minute, clock)
+
+    def reload(self, config: LimitsConfig) -> None:
+        """Take other limits up; what is open stays open."""
+        self.config = config
+        self.openings.resize(config.sessions_per_minute)
+        self.responses.resize(config.responses_per_minute)
+        self.audio.resize(config.audio_seconds_per_minute)
 
     def enter(self, *, replaces: bool = False) -> None:
         """Begin a session, or raise LimitReached; each `enter` is undone by one `leave`.
@@ -143,6 +155,12 @@ class Allowances:
         if key not in self.of_keys:
             self.of_keys[key] = Allowance(self.config, self.clock)
         return self.of_keys[key]
+
+    def reload(self, config: LimitsConfig) -> None:
+        """Take other limits up, for all keys."""
+        self.config = config
+        for allowance in self.of_keys.values():
+            allowance.reload(config)
 
 
 def limit_of(name: Literal["requests", "tokens"], bucket: Bucket, scale: int) -> Limit:

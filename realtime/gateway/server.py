@@ -2,6 +2,7 @@
 
 The port is bound before anything is loaded, so that a port in use is told at once. The first
 SIGTERM or SIGINT drains: nobody new comes in, answers under way finish. The second ends at once.
+SIGHUP reads the settings and the certificate again.
 """
 
 from __future__ import annotations
@@ -13,20 +14,22 @@ import gc
 import signal
 import socket
 import ssl
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from functools import partial
 from ipaddress import ip_address
-from typing import Any, NoReturn
+from typing import Any
 
 import uvicorn
 from starlette.applications import Starlette
 
-from realtime.config import ServerConfig
+from realtime.config import ServerConfig, Settings
 from realtime.errors import ConfigError
 from realtime.gateway.http import HttpProtocol
 from realtime.gateway.incoming import Incoming
 from realtime.gateway.listener import Listener, raise_descriptor_limit
+from realtime.gateway.reload import reload
 from realtime.gateway.strangers import Stranger, Strangers
+from realtime.gateway.tls import tls_context
 from realtime.gateway.websocket import PeerProtocol
 
 MAX_MESSAGE = 1 << 20  # bytes; longer ones are closed with 1009
@@ -45,13 +48,23 @@ class Server(uvicorn.Server):
     and the way in as well (see listener.py)."""
 
     def __init__(self, app: Starlette, config: ServerConfig) -> None:
-        super().__init__(uvicorn_config(app, config))
-        most = raise_descriptor_limit() // STRANGERS_SHARE
-        self.strangers = Strangers(
-            most=min(config.strangers, most), most_of_one=min(config.strangers_per_address, most)
-        )
-        self.tls = tls_context(config)
+        self.app = app
+        self.incoming = Incoming(config.unread_bytes)
+        self.strangers = Strangers(most=1, most_of_one=1)
         self.listener: Listener | None = None
+        super().__init__(uvicorn_config(app, config, self.incoming))
+        self.change(config, tls_context(config))
+
+    def change(self, config: ServerConfig, tls: ssl.SSLContext | None) -> None:
+        """Serve by these settings; some of them are for new connections only."""
+        self.config = uvicorn_config(self.app, config, self.incoming)
+        self.incoming.most = config.unread_bytes
+        most = raise_descriptor_limit() // STRANGERS_SHARE
+        self.strangers.most = min(config.strangers, most)
+        self.strangers.most_of_one = min(config.strangers_per_address, most)
+        self.tls = tls
+        if self.listener is not None:
+            self.listener.tls = tls
 
     @contextlib.contextmanager
     def capture_signals(self) -> Generator[None, None, None]:
@@ -122,31 +135,10 @@ def refusal(host: str, port: int, error: OSError) -> str:
             return f"Port {port} on {host} cannot be listened on: {error.strerror}."
 
 
-def tls_context(config: ServerConfig) -> ssl.SSLContext | None:
-    """Read the certificate, if there is one; raise ConfigError when it cannot be used."""
-    if config.tls_certificate is None or config.tls_key is None:
-        return None
-
-    def ask() -> NoReturn:
-        # Left alone, OpenSSL would ask on the terminal, when nobody may be there.
-        raise ConfigError(f"The key {config.tls_key} has a password: give one without.")
-
-    files = f"the certificate {config.tls_certificate} and its key {config.tls_key}"
-    try:
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(config.tls_certificate, config.tls_key, ask)
-    except ssl.SSLError as error:
-        reason = (error.reason or "not PEM").replace("_", " ").lower()
-        raise ConfigError(f"TLS cannot use {files}: {reason}.") from None
-    except OSError as error:
-        raise ConfigError(f"TLS cannot read {files}: {error.strerror}.") from None
-    return context
-
-
-def uvicorn_config(app: Starlette, config: ServerConfig) -> uvicorn.Config:
+def uvicorn_config(app: Starlette, config: ServerConfig, incoming: Incoming) -> uvicorn.Config:
     """Say in uvicorn's words how it shall serve."""
     limits = app.state.gateway.settings.connection
-    protocol: Any = partial(PeerProtocol, limits=limits, incoming=Incoming(config.unread_bytes))
+    protocol: Any = partial(PeerProtocol, limits=limits, incoming=incoming)
     return uvicorn.Config(
         app,
         http=HttpProtocol,
@@ -171,19 +163,31 @@ def web_server(app: Starlette, config: ServerConfig) -> Server:
     return Server(app, config)
 
 
-async def serve(app: Starlette, listening: socket.socket, config: ServerConfig) -> bool:
-    """Serve what `create_app` made until a signal; tell whether a second one cut answers off."""
+async def serve(
+    app: Starlette,
+    listening: socket.socket,
+    config: ServerConfig,
+    reread: Callable[[], Settings] | None = None,
+) -> bool:
+    """Serve what `create_app` made until a signal; tell whether a second one cut answers off.
+
+    At a hangup the settings that `reread` gives hold, as far as they can (see reload.py).
+    """
     server = web_server(app, config)
     gateway = app.state.gateway
     # All that is loaded by now stays; the collector need not look at it again and again.
     gc.collect()
     gc.freeze()
-    with stop_signals() as (asked, hurried):
+
+    def hung_up() -> None:
+        reload(server, gateway, reread or (lambda: gateway.settings))
+
+    with stop_signals() as (asked, hurried), hangups(hung_up):
         async with asyncio.TaskGroup() as group:
             group.create_task(server.serve(sockets=[listening]))
             try:
                 await asked.wait()
-                draining = group.create_task(gateway.drain(config.drain_s))
+                draining = group.create_task(gateway.drain(gateway.settings.server.drain_s))
                 hurrying = group.create_task(hurried.wait())
                 await asyncio.wait({draining, hurrying}, return_when=asyncio.FIRST_COMPLETED)
                 draining.cancel()
@@ -211,3 +215,15 @@ def stop_signals() -> Generator[tuple[asyncio.Event, asyncio.Event], None, None]
     finally:
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.remove_signal_handler(number)
+
+
+@contextlib.contextmanager
+def hangups(hung_up: Callable[[], None]) -> Generator[None, None, None]:
+    """Call a function at each hangup, which ends nothing, afterwards neither."""
+    loop = asyncio.get_running_loop()
+    loop.add_signal_handler(signal.SIGHUP, hung_up)
+    try:
+        yield
+    finally:
+        loop.remove_signal_handler(signal.SIGHUP)
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)

@@ -1,23 +1,27 @@
 """A server process for the tests of signals: a scripted engine that a line on stdin lets go on.
 
-Its second argument is how many seconds it drains. It prints its port.
+Its arguments are how many seconds it drains, and the file that a hangup makes it read. It prints
+its port.
 """
 
 from __future__ import annotations
 
 import asyncio
 import sys
+from pathlib import Path
 
 from fakes import LoudVad
 
-from realtime.config import ServerConfig, Settings
+from realtime.config import ServerConfig, Settings, load
 from realtime.engine.api import Delta
 from realtime.engine.fake import FakeEngine
+from realtime.gateway import log
 from realtime.gateway.app import create_app
 from realtime.gateway.server import bind, serve
 
 
-async def main(drain_s: float) -> bool:
+async def main(drain_s: float, file: Path) -> bool:
+    log.configure()
     gate = asyncio.Event()
     asyncio.get_running_loop().add_reader(sys.stdin, gate.set)
     engine = FakeEngine(lambda _: [Delta((1,), "Well"), gate, Delta((2,), " done.", "stop")])
@@ -25,7 +29,7 @@ async def main(drain_s: float) -> bool:
     app = create_app(Settings(server=config), engine, vad_factory=LoudVad)
     with bind("127.0.0.1", 0) as listening:
         print(listening.getsockname()[1], flush=True)
-        return await serve(app, listening, config)
+        return await serve(app, listening, config, lambda: load(file=file))
 
 
-sys.exit(130 if asyncio.run(main(float(sys.argv[1]))) else 0)
+sys.exit(130 if asyncio.run(main(float(sys.argv[1]), Path(sys.argv[2]))) else 0)

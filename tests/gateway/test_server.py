@@ -25,15 +25,17 @@ ROOT = Path(__file__).parents[2]
 
 @asynccontextmanager
 async def process(
-    *, drain_s: float = GUARD_S
+    *, drain_s: float = GUARD_S, file: Path = Path("none.toml"), stderr: int | None = None
 ) -> AsyncIterator[tuple[asyncio.subprocess.Process, str]]:
     """Run a server; give the process and its address."""
     server = await asyncio.create_subprocess_exec(
         sys.executable,
         str(Path(__file__).with_name("serving_program.py")),
         str(drain_s),
+        str(file),
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
+        stderr=stderr,
         env={**os.environ, "PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}"},
     )
     try:
@@ -114,6 +116,31 @@ async def test_a_second_signal_ends_at_once():
         server.send_signal(signal.SIGTERM)
         assert [m["type"] for m in await rest(caller)] == ["cancelled", "final"]
         assert await ended(server) == 130
+
+
+async def test_a_hangup_changes_settings_and_ends_nothing(tmp_path):
+    file = tmp_path / "c.toml"
+    file.write_text("[admission]\nsessions = 1\n")
+    async with (
+        process(file=file, stderr=asyncio.subprocess.PIPE) as (server, url),
+        connect(url, proxy=None) as caller,
+    ):
+        await caller.recv()
+        for text, words in (
+            ("[admission]\nsessions = 1\n", b"settings read again"),
+            ("[admission\n", b"the settings stay as they were"),
+            ("[worker]\nmodel = 'none'\n", b"these settings need a restart"),
+        ):
+            file.write_text(text)
+            server.send_signal(signal.SIGHUP)
+            async with asyncio.timeout(GUARD_S):
+                while words not in (line := await server.stderr.readline()):
+                    assert line
+                    assert b"Traceback" not in line
+        await (await caller.ping())
+        server.send_signal(signal.SIGTERM)
+        await rest(caller)
+        assert await ended(server) == 0
 
 
 def test_a_port_in_use_is_named_with_the_way_out():

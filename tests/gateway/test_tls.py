@@ -2,54 +2,15 @@
 
 from __future__ import annotations
 
-import datetime
-import ipaddress
 import ssl
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
+from certificates import config
 from gateway_place import rest, serving, until
 
 from realtime.config import ServerConfig, Settings
 from realtime.errors import ConfigError
-from realtime.gateway.server import tls_context
-
-PEM = serialization.Encoding.PEM
-PKCS8 = serialization.PrivateFormat.PKCS8
-
-
-@pytest.fixture(scope="module")
-def files(tmp_path_factory):
-    """Make a certificate for 127.0.0.1, its key, and the key with a password."""
-    folder = tmp_path_factory.mktemp("tls")
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "realtime")])
-    now = datetime.datetime.now(datetime.UTC)
-    certificate = (
-        x509.CertificateBuilder(name, name, key.public_key(), 1)
-        .not_valid_before(now - datetime.timedelta(days=1))
-        .not_valid_after(now + datetime.timedelta(days=1))
-        .add_extension(
-            x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), False
-        )
-        .sign(key, hashes.SHA256())
-    )
-    (folder / "cert.pem").write_bytes(certificate.public_bytes(PEM))
-    plain = serialization.NoEncryption()
-    (folder / "key.pem").write_bytes(key.private_bytes(PEM, PKCS8, plain))
-    locked = serialization.BestAvailableEncryption(b"password")
-    (folder / "locked.pem").write_bytes(key.private_bytes(PEM, PKCS8, locked))
-    other = ec.generate_private_key(ec.SECP256R1())
-    (folder / "other.pem").write_bytes(other.private_bytes(PEM, PKCS8, plain))
-    (folder / "nonsense.pem").write_text("nonsense")
-    return folder
-
-
-def config(folder, certificate: str = "cert.pem", key: str = "key.pem") -> ServerConfig:
-    return ServerConfig(tls_certificate=str(folder / certificate), tls_key=str(folder / key))
+from realtime.gateway.tls import tls_context
 
 
 async def test_a_conversation_over_tls_and_its_endings(files):
