@@ -1,4 +1,7 @@
-"""Ask about a recording in writing: openai_audio_analysis.py siren.wav "What's that sound?" """
+"""Ask about a recording in writing: openai_audio_analysis.py siren.wav "What's that sound?"
+
+Needs the stock client alone: pip install "openai[realtime]"
+"""
 
 import asyncio
 import base64
@@ -45,4 +48,9 @@ async def main(path: str, question: str) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main(*sys.argv[1:]))
+    if len(sys.argv) != 3:
+        sys.exit('usage: openai_audio_analysis.py SOUND.wav "QUESTION"')
+    try:
+        asyncio.run(main(*sys.argv[1:]))
+    except (EOFError, OSError, wave.Error) as error:  # no such file or server, or no wav
+        sys.exit(str(error) or "the file ends too soon")

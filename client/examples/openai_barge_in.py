@@ -1,4 +1,7 @@
-"""Interrupt a long answer: openai_barge_in.py count-to-twenty.wav what-is-two-plus-three.wav"""
+"""Interrupt a long answer: openai_barge_in.py count-to-twenty.wav what-is-two-plus-three.wav
+
+Needs the stock client alone: pip install "openai[realtime]"
+"""
 
 import asyncio
 import base64
@@ -44,4 +47,9 @@ async def main(first: str, second: str) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main(*sys.argv[1:]))
+    if len(sys.argv) != 3:
+        sys.exit("usage: openai_barge_in.py FIRST.wav SECOND.wav")
+    try:
+        asyncio.run(main(*sys.argv[1:]))
+    except (EOFError, OSError, wave.Error) as error:  # no such file or server, or no wav
+        sys.exit(str(error) or "the file ends too soon")

@@ -1,4 +1,7 @@
-"""Hold the button, speak, let go: openai_push_to_talk.py question.wav"""
+"""Hold the button, speak, let go: openai_push_to_talk.py question.wav
+
+Needs the stock client alone: pip install "openai[realtime]"
+"""
 
 import asyncio
 import base64
@@ -42,4 +45,9 @@ async def main(path: str) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main(*sys.argv[1:]))
+    if len(sys.argv) != 2:
+        sys.exit("usage: openai_push_to_talk.py QUESTION.wav")
+    try:
+        asyncio.run(main(*sys.argv[1:]))
+    except (EOFError, OSError, wave.Error) as error:  # no such file or server, or no wav
+        sys.exit(str(error) or "the file ends too soon")

@@ -1,4 +1,7 @@
-"""Speak recordings as one conversation: openai_voice_chat.py my-name-is.wav what-is-my-name.wav"""
+"""Speak recordings as one conversation: openai_voice_chat.py my-name-is.wav what-is-my-name.wav
+
+Needs the stock client alone: pip install "openai[realtime]"
+"""
 
 import asyncio
 import base64
@@ -44,4 +47,9 @@ async def main(*paths: str) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main(*sys.argv[1:]))
+    if len(sys.argv) < 2:
+        sys.exit("usage: openai_voice_chat.py QUESTION.wav...")
+    try:
+        asyncio.run(main(*sys.argv[1:]))
+    except (EOFError, OSError, wave.Error) as error:  # no such file or server, or no wav
+        sys.exit(str(error) or "the file ends too soon")

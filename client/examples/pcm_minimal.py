@@ -30,4 +30,9 @@ async def main(path: str, server: str = "ws://127.0.0.1:8765") -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main(*sys.argv[1:]))
+    if len(sys.argv) not in (2, 3):
+        sys.exit("usage: pcm_minimal.py QUESTION.wav [ws://HOST:PORT]")
+    try:
+        asyncio.run(main(*sys.argv[1:]))
+    except (EOFError, OSError, wave.Error) as error:  # no such file or server, or no wav
+        sys.exit(str(error) or "the file ends too soon")
