@@ -27,6 +27,7 @@ from pathlib import Path
 from typing import Any
 from urllib.request import urlopen
 
+import numpy as np
 from bench_codecs import serving
 from websockets.asyncio.client import ClientConnection, connect
 
@@ -223,7 +224,8 @@ class Session:
 
     async def run(self, url: str, start: float) -> None:
         """Speak until the end; what has not come by then has taken until then."""
-        sound = to_bytes(read(QUESTION))
+        heard = read(QUESTION)
+        sound = to_bytes(heard[: np.flatnonzero(heard)[-1] + 1])  # to the end of speech
         clock = asyncio.get_running_loop().time
         spoken = [sound[at : at + FRAME] for at in range(0, len(sound), FRAME)]
         said = len(spoken)
