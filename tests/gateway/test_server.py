@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import os
 import signal
 import socket
 import sys
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from pathlib import Path
 
 import pytest
@@ -17,8 +18,12 @@ from fakes import GUARD_S, question
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
+from realtime.config import ServerConfig, Settings
+from realtime.engine.fake import FakeEngine
 from realtime.errors import ConfigError
-from realtime.gateway.server import SEND_BUFFER, bind
+from realtime.gateway import server
+from realtime.gateway.app import create_app
+from realtime.gateway.server import SEND_BUFFER, bind, serve
 
 ROOT = Path(__file__).parents[2]
 
@@ -193,3 +198,16 @@ def has_ipv6() -> bool:
     except ConfigError:
         return False
     return True
+
+
+async def test_what_is_loaded_before_it_serves_is_not_looked_at_by_the_collector(monkeypatch):
+    asked = asyncio.Event(), asyncio.Event()
+    for event in asked:
+        event.set()
+    monkeypatch.setattr(server, "stop_signals", lambda: nullcontext(asked))
+    frozen: list[bool] = []
+    monkeypatch.setattr(gc, "freeze", lambda: frozen.append(True))
+    app = create_app(Settings(), FakeEngine("Hello."))
+    with bind("127.0.0.1", 0) as listening:
+        await serve(app, listening, ServerConfig())
+    assert frozen
