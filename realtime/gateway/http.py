@@ -161,6 +161,7 @@ class HttpProtocol(HttpToolsProtocol):
             self.transport.abort()  # two would write to one connection
             return
         self.in_time()
+        self.resumed()
         self.stranger.expire_after(HEAD_S)
         super().handle_websocket_upgrade()
         # Both lead back here, and we are not told of the connection's end.

@@ -74,7 +74,9 @@ class Listener:
                 ssl_handshake_timeout=HANDSHAKE_S if self.tls else None,
                 ssl_shutdown_timeout=SHUTDOWN_S if self.tls else None,
             )
-        except OSError:  # also what TLS finds wrong, and its timeout: nobody is there to be told
+        except Exception as error:
+            if not isinstance(error, OSError):  # what TLS finds wrong is one, and its timeout
+                log.exception("a connection cannot be served")
             stranger.leave()
             sock.close()
 

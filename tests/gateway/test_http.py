@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager, suppress
 
 import pytest
 from fakes import GUARD_S
-from gateway_place import Place, comes_true, serving
+from gateway_place import Place, comes_true, rest, serving
 
 from realtime.config import AuthConfig, ServerConfig, Settings
 from realtime.gateway import http
@@ -182,6 +182,17 @@ async def test_bytes_that_are_no_text_cost_no_traceback(said, caplog, capsys):
         async with asyncio.timeout(GUARD_S):
             status = (await reader.readline()).split()[1]
         assert status in (b"101", b"200", b"400", b"404", b"405", b"415", b"426")
+    assert not any(record.exc_info for record in caplog.records)
+    assert "Traceback" not in "".join(capsys.readouterr())
+
+
+@pytest.mark.parametrize("path", ["/v1/pcm", "/v1/realtime"])
+@pytest.mark.parametrize("message", [b"\xff", [b"\xc3", b"\xff"]])
+async def test_a_text_that_is_none_costs_its_socket_alone(path, message, caplog, capsys):
+    async with serving(Settings()) as place, place.connect(path) as socket:
+        await socket.send(message, text=True)
+        await rest(socket)
+        assert socket.close_code == 1007
     assert not any(record.exc_info for record in caplog.records)
     assert "Traceback" not in "".join(capsys.readouterr())
 

@@ -101,6 +101,29 @@ async def test_handshakes_are_counted_before_they_end():
             await running
 
 
+async def test_a_connection_that_cannot_be_served_ends_no_other():
+    protocols = iter([None, Greeter()])
+
+    def protocol(_):
+        if (made := next(protocols)) is None:
+            raise RuntimeError("no")
+        return made
+
+    strangers = Strangers(most=10, most_of_one=10)
+    with bind("127.0.0.1", 0) as listening, capture_logs() as logs:
+        running = asyncio.create_task(Listener([listening], strangers, protocol, None).run())
+        for greeting in (b"", b"hello"):
+            reader, writer = await asyncio.open_connection(*listening.getsockname())
+            async with asyncio.timeout(GUARD_S):
+                assert await reader.read(5) == greeting
+            writer.close()
+        running.cancel()
+        with suppress(asyncio.CancelledError):
+            await running
+    assert [line["event"] for line in logs] == ["a connection cannot be served"]
+    assert len(strangers.all) == 1
+
+
 async def test_the_server_takes_every_descriptor_that_it_may():
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, 512), hard))
