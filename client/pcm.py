@@ -24,7 +24,7 @@ from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed
 
 from client.errors import ConnectionLost, ServerBusy, ServerUnreachable
-from client.events import Error, Event, Ready, decode, encode
+from client.events import Error, Event, Final, Ready, decode, encode
 from client.opening import address, dial, elsewhere, greeting, place
 
 Encoding = Literal["s16le", "mulaw", "alaw"]
@@ -49,6 +49,8 @@ class Voice:
         """What the server said first: session, resume secret, model, rate."""
         self.unread: list[Event] = [ready]
         self.fatal: Error | None = None
+        self.turn: int | None = None
+        """The last turn of which the end has come."""
 
     async def send(self, pcm: bytes | bytearray | memoryview) -> None:
         """Send audio in the connection's rate and encoding, any number of bytes."""
@@ -113,6 +115,8 @@ class Voice:
             event = decode(message) if isinstance(message, str) else None
             if isinstance(event, Error) and event.fatal:
                 self.fatal = event
+            if isinstance(event, Final):
+                self.turn = event.turn
             if event is not None:
                 return event
 
@@ -137,6 +141,7 @@ async def connect(
     rate: int = 16000,
     encoding: Encoding = "s16le",
     conversation: str | None = None,
+    turn: int | None = None,
     turn_detection: TurnDetection = "vad",
     key: str | None = None,
     ca: str | None = None,
@@ -145,9 +150,10 @@ async def connect(
     """Connect and wait until the server is ready; close in order at the end.
 
     `url` may leave out the path (`/v1/pcm`). `conversation` is `ready.resume` of an earlier
-    connection. With `turn_detection="manual"` nothing ends an utterance but `commit`. `key` is an
-    API key, where the server needs one; `ca` is a file of certificates (PEM) to trust beside those
-    of the system. Raises ServerUnreachable, ServerBusy or Refused, and ValueError for an address
+    connection, and `turn` its `voice.turn`: an answer of which it had not all is then given anew.
+    With `turn_detection="manual"` nothing ends an utterance but `commit`. `key` is an API key,
+    where the server needs one; `ca` is a file of certificates (PEM) to trust beside those of the
+    system. Raises ServerUnreachable, ServerBusy or Refused, and ValueError for an address
     or option that is none.
     """
     options = {"rate": str(rate), "encoding": encoding, "turn_detection": turn_detection}
@@ -155,6 +161,8 @@ async def connect(
         raise ValueError(f"rate must be one of {', '.join(map(str, RATES))}, not {rate!r}")
     if conversation is not None:
         options["conversation"] = conversation
+    if turn is not None:
+        options["turn"] = str(turn)
     socket = await dial(address(url, options), open_timeout, key=key, ca=ca)
     try:
         async with asyncio.timeout(open_timeout):
@@ -192,12 +200,14 @@ async def reconnect(
             except ConnectionLost:
                 continue
 
-    It ends by itself once a connection was closed in order, or for a reason that a new one would
+    An answer of which not all has come is given anew, from its start, as the next turn. It ends by
+    itself once a connection was closed in order, or for a reason that a new one would
     meet again. Between failing attempts it waits `delays`, or longer if the server asks for it,
     and then raises what the last attempt raised.
     """
     delays = tuple(delays)
     waits = iter(delays)
+    turn = 0 if conversation is None else None
     while True:
         try:
             async with connect(
@@ -205,12 +215,14 @@ async def reconnect(
                 rate=rate,
                 encoding=encoding,
                 conversation=conversation,
+                turn=turn if conversation else None,
                 turn_detection=turn_detection,
                 key=key,
                 ca=ca,
             ) as voice:
                 conversation, waits = voice.ready.resume, iter(delays)
                 yield voice
+                turn = turn if voice.turn is None else voice.turn
                 await voice.socket.close()
                 if voice.socket.close_code not in RETRYABLE:
                     return

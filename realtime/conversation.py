@@ -8,12 +8,13 @@ outlives its connection, so that a peer can take it up again.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from realtime.engine.api import AssistantTurn, Clip, Request, Sampling, SystemTurn, Turn, UserTurn
-from realtime.events import FRONT
+from realtime.events import FRONT, ResponseOptions
 from realtime.items import (
     Answer,
     AnswerDraft,
@@ -42,6 +43,18 @@ def audio_tokens(samples: int) -> int:
     return max(0, ((mel_frames - 1) // 2 + 1 - 2) // 2 + 1)
 
 
+@dataclass(slots=True)
+class Question:
+    """What the latest answer was asked with, as long as the peer may have missed the answer."""
+
+    answer: Answer
+    turns: tuple[Turn, ...]
+    sampling: Sampling
+    options: ResponseOptions
+    lost: bool = False
+    """The answer, or its end, did not reach the peer."""
+
+
 class UnknownItem(LookupError):
     """There is no item of this id here."""
 
@@ -62,6 +75,7 @@ class Conversation:
         self.items_made = 0
         self.asides_made = 0
         self.items: list[Item] = []
+        self.question: Question | None = None
 
     # ---- items ----------------------------------------------------------------------------------
 
@@ -174,9 +188,23 @@ class Conversation:
                 return True
         return False
 
+    def missed(self, had: int | None) -> Question | None:
+        """Give the question whose answer the peer missed, once; the answer is taken back.
+
+        `had` is the last turn whose end the peer knows of, if it says so.
+        """
+        question, self.question = self.question, None
+        if question is None:
+            return None
+        if not (question.lost if had is None else question.answer.turn > had):
+            return None
+        self.items = [item for item in self.items if item is not question.answer]
+        return question
+
     def clear(self) -> None:
         """Forget every item; the system prompt stays."""
         self.items.clear()
+        self.question = None
 
     # ---- requests -------------------------------------------------------------------------------
 

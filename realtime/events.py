@@ -166,6 +166,26 @@ class ResetAsked:
 
 
 @dataclass(frozen=True, slots=True)
+class PeerCame:
+    """The peer is there, perhaps again: what it missed may be told."""
+
+    had: int | None = None
+    """The last turn whose end it knows of, if it says so."""
+
+
+@dataclass(frozen=True, slots=True)
+class PeerLeft:
+    """The peer left in order: it wants no more of the answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class PeerLost:
+    """The connection ended otherwise; `sent`: nothing that was told still waited for the peer."""
+
+    sent: bool
+
+
+@dataclass(frozen=True, slots=True)
 class PingReceived:
     """The peer asks whether anybody is there."""
 
@@ -218,7 +238,7 @@ PeerInput = (
     | ResetAsked
     | PingReceived
 )
-Input = PeerInput | TextDelta | ResponseEnded | ResponseFailed
+Input = PeerInput | PeerCame | PeerLeft | PeerLost | TextDelta | ResponseEnded | ResponseFailed
 
 # ---- what the peer is told ----------------------------------------------------------------------
 

@@ -80,6 +80,11 @@ class Answer:
         del self.pieces[kept:]
         return dropped
 
+    @property
+    def played_out(self) -> bool:
+        """Tell whether the user has seen or heard all of it, as far as the peer reports it."""
+        return self.played is not None and self.played >= len(self.text)
+
     def cut_to_played(self) -> bool:
         """Drop what the user has not wholly had, if that is known; tell whether any was dropped."""
         return self.played is not None and self.cut(self.played)

@@ -32,11 +32,11 @@ from realtime.audio.endpoint import (
     Utterance,
 )
 from realtime.audio.pcm import SAMPLE_RATE, samples_of
-from realtime.conversation import Conversation
+from realtime.conversation import Conversation, Question
 from realtime.delivery import Delivery, Reason, audio_of
 from realtime.draft import Draft
 from realtime.editing import Editing, trouble
-from realtime.engine.api import Clip, Request, Sampling
+from realtime.engine.api import Clip, Request, Sampling, Turn
 from realtime.events import (
     AudioReceived,
     Cancel,
@@ -57,6 +57,9 @@ from realtime.events import (
     ItemDropped,
     ItemPut,
     ItemsResponseAsked,
+    PeerCame,
+    PeerLeft,
+    PeerLost,
     PingReceived,
     Played,
     Pong,
@@ -116,16 +119,21 @@ class Guess:
 
     utterance: Utterance
     clip: Clip
-    response: str
-    audio_tokens: int
+    request: Request
     held: list[TextDelta | ResponseEnded] = field(default_factory=list)
+
+    @property
+    def response(self) -> str:
+        """Give the id of the answer."""
+        return self.request.id
 
 
 class Session:
     """One peer's side of a conversation: `receive` takes what happened, gives what to do.
 
     The shell applies the effects in order before the next `receive`. When the peer goes away it
-    passes CancelAsked, so that the conversation keeps just what was delivered.
+    passes PeerLeft, so that the conversation keeps just what was delivered, or PeerLost: then the
+    question is open until the peer is there again, and PeerCame has it answered from the start.
     """
 
     def __init__(
@@ -194,6 +202,14 @@ class Session:
                 return effects
             case PingReceived():
                 return [Emit(Pong())]
+            case PeerCame(had):
+                return self.ask_again(had)
+            case PeerLeft():
+                effects = self.stop_answer("asked")
+                self.conversation.question = None
+                return effects
+            case PeerLost(sent):
+                return self.lose_peer(sent)
             case _:
                 assert_never(event)
 
@@ -365,7 +381,7 @@ class Session:
         request = self.conversation.guess(parts, self.config.budget_tokens, self.sampling)
         if request is None:
             return []
-        self.guess = Guess(utterance, clip, request.id, audio_of(request.turns))
+        self.guess = Guess(utterance, clip, request)
         return [Generate(request, "guess")]
 
     def hold(self, event: TextDelta | ResponseEnded | ResponseFailed) -> None:
@@ -383,7 +399,7 @@ class Session:
         parts, id = self.draft.parts(guess.clip), self.draft.item
         self.draft.clear()
         effects = self.add_item(parts, id)
-        effects += self.answer_is_due(guess.response, guess.audio_tokens, hangover_ms)
+        effects += self.answer_is_due(guess.request, hangover_ms)
         released = [effect for event in guess.held for effect in self.answered(event)]
         return [*effects, Confirm(guess.response), *released]
 
@@ -452,10 +468,14 @@ class Session:
         """Ask for an answer to the items, or to the conversation."""
         effects: list[Effect] = [*self.editing.trim()]
         turns = self.conversation.turns(items, options.instructions)
-        id = f"{self.conversation.id}:{self.conversation.turn + 1}"
-        request = Request(id, self.conversation.id, turns, options.sampling or self.sampling)
-        effects += self.answer_is_due(id, audio_of(turns), hangover_ms, options)
+        request = self.request(turns, options.sampling or self.sampling)
+        effects += self.answer_is_due(request, hangover_ms, options)
         return [*effects, Generate(request)]
+
+    def request(self, turns: tuple[Turn, ...], sampling: Sampling) -> Request:
+        """Ask for the next answer."""
+        id = f"{self.conversation.id}:{self.conversation.turn + 1}"
+        return Request(id, self.conversation.id, turns, sampling)
 
     def take_text(self, text: str) -> list[Effect]:
         """Keep a written instruction for the turn that is being spoken, or the next."""
@@ -480,6 +500,29 @@ class Session:
         self.draft.clear()
         return [*self.drop_guess(), *stopped, Emit(Cleared())]
 
+    # ---- the peer goes and comes ----------------------------------------------------------------
+
+    def lose_peer(self, sent: bool) -> list[Effect]:
+        """Stop the answer; it is asked for anew if the peer comes back."""
+        question = self.conversation.question
+        if question is not None:
+            if self.owed:  # what was said meanwhile belongs to the question
+                items = [item for item in self.conversation.items if item is not question.answer]
+                question.turns = self.conversation.turns(items)
+            arrived = self.response is None and (sent or question.answer.played_out)
+            question.lost = question.lost or not arrived
+        effects = self.stop_answer("asked")
+        self.conversation.question = question
+        return effects
+
+    def ask_again(self, had: int | None) -> list[Effect]:
+        """Ask anew what the peer missed the answer to; the answer that was cut stands nowhere."""
+        question = self.conversation.missed(had)
+        if question is None:
+            return []
+        request = self.request(question.turns, question.sampling)
+        return [*self.answer_is_due(request, 0.0, question.options), Generate(request)]
+
     # ---- the assistant answers ------------------------------------------------------------------
 
     @property
@@ -498,15 +541,17 @@ class Session:
 
     def answer_is_due(
         self,
-        response: str,
-        audio_tokens: int,
+        request: Request,
         hangover_ms: float,
         options: ResponseOptions = UNCHANGED,
     ) -> list[Effect]:
         """Open the answer and wait for it from now on."""
         self.owed = False
         self.silent_from = None
-        return [self.delivery.begin(response, audio_tokens, hangover_ms, options)]
+        begun = self.delivery.begin(request.id, audio_of(request.turns), hangover_ms, options)
+        answer = self.delivery.answer
+        self.conversation.question = Question(answer, request.turns, request.sampling, options)
+        return [begun]
 
     def answered(self, event: TextDelta | ResponseEnded | ResponseFailed) -> list[Effect]:
         """Deliver a piece of the answer; at its end, see whether the user waits for another."""
@@ -525,6 +570,8 @@ class Session:
     def stop_answer(self, reason: Reason, move: Move = Move.END) -> list[Effect]:
         """Stop the answer, if there is one; what was said to it meanwhile is not answered."""
         self.owed = False
+        if self.response is not None:
+            self.conversation.question = None
         return self.delivery.stop(reason, move)
 
     def cancel(self, response: str | None) -> list[Effect]:

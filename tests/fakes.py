@@ -63,6 +63,7 @@ class MemoryPeer:
         self.inbox: asyncio.Queue[bytes | str | None] = asyncio.Queue()
         self.got: list[dict] = []
         self.closed: tuple[int, str] | None = None
+        self.left = False
         self.heard_at = -math.inf
         self.reading = asyncio.Event()
         self.reading.set()
@@ -90,6 +91,11 @@ class MemoryPeer:
         """Send messages; a dict goes as JSON."""
         for message in messages:
             self.inbox.put_nowait(json.dumps(message) if isinstance(message, dict) else message)
+
+    def leave(self) -> None:
+        """Close in order."""
+        self.left = True
+        self.inbox.put_nowait(None)
 
     def vanish(self) -> None:
         """Be gone."""

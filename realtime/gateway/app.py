@@ -151,7 +151,7 @@ class Gateway:
         codec = PcmCodec(asked.rate, asked.encoding)
         session = self.session(seat, automatic=asked.turn_detection == "vad")
         connection = self.connection(transport, codec, session, grant)
-        await self.run(connection, seat, greeting)
+        await self.run(connection, seat, greeting, had=asked.turn)
 
     def connection(
         self,
@@ -187,12 +187,19 @@ class Gateway:
         endpointer = Endpointer(self.vad_factory(), endpoint)
         return Session(seat.conversation, endpointer, self.settings.session)
 
-    async def run(self, connection: Connection, seat: Seat, greeting: list[Notice]) -> None:
+    async def run(
+        self,
+        connection: Connection,
+        seat: Seat,
+        greeting: list[Notice],
+        *,
+        had: int | None = None,
+    ) -> None:
         """Run a connection in its seat; park the conversation afterwards."""
         self.admission.sit(seat, connection)
         self.connections.add(connection)
         try:
-            await connection.run(greeting)
+            await connection.run(greeting, had=had)
         finally:
             self.connections.discard(connection)
             self.admission.park(seat, connection)

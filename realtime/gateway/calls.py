@@ -163,7 +163,7 @@ class Calls:
 
     async def hang_up(self, request: Request) -> Response:
         """End a call now."""
-        self.find(request).end()
+        self.find(request).hang_up()
         return Response(status_code=200)
 
     async def events(self, request: Request) -> Response:

@@ -37,7 +37,6 @@ from realtime.errors import (
 from realtime.events import (
     AudioReceived,
     Cancel,
-    CancelAsked,
     Confirm,
     Emit,
     Final,
@@ -46,6 +45,9 @@ from realtime.events import (
     LimitsLeft,
     Notice,
     Partial,
+    PeerCame,
+    PeerLeft,
+    PeerLost,
     ResponseEnded,
     ResponseFailed,
     ResponseStarted,
@@ -85,6 +87,11 @@ class Transport(Protocol):
 
     async def close(self, code: int, reason: str) -> None:
         """Close; `receive` gives None then. Never waits for the peer."""
+        ...
+
+    @property
+    def left(self) -> bool:
+        """Tell whether the peer closed, in order."""
         ...
 
 
@@ -138,13 +145,17 @@ class Connection:
         self.draining = False
         self.closing = (1000, "")
 
-    async def run(self, greeting: Iterable[Notice]) -> None:
-        """Serve the peer until it or we close; on return nothing of it runs any more."""
+    async def run(self, greeting: Iterable[Notice], *, had: int | None = None) -> None:
+        """Serve the peer until it or we close; on return nothing of it runs any more.
+
+        `had` is the last turn whose end the peer knows of, if it says so.
+        """
         try:
             async with asyncio.TaskGroup() as self.group:
                 self.writer = self.group.create_task(self.write())
                 for notice in greeting:
                     self.tell(notice)
+                self.happen(PeerCame(had))
                 self.watch(self.config.idle_s)
                 try:
                     await self.read()
@@ -360,6 +371,7 @@ class Connection:
         try:
             while (message := await self.outbox.get()) is not None:
                 await self.transport.send(message)
+                self.outbox.sent = not self.outbox.waiting
         finally:
             await self.transport.close(*self.closing)
 
@@ -389,9 +401,8 @@ class Connection:
             self.leave(1001, "going away")
 
     def hush(self) -> None:
-        """Stop the answer, so that the conversation keeps just what was delivered."""
-        if self.session.response is not None:
-            self.apply(CancelAsked())
+        """Stop the answer; whether it is asked for anew depends on how the peer went."""
+        self.apply(PeerLeft() if self.transport.left else PeerLost(sent=self.outbox.sent))
 
     def end(self, code: int, reason: str) -> None:
         """Hear and answer nothing more; close behind the last message."""

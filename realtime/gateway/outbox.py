@@ -22,6 +22,8 @@ class Outbox:
         self.waiting: deque[tuple[bytes | str, int]] = deque()
         self.bytes = 0
         self.overflowed = False
+        self.sent = True
+        """Nothing waits, and nothing is being sent."""
         self.ended = False
         self.news = asyncio.Event()
         self.taken = asyncio.Event()
@@ -51,6 +53,7 @@ class Outbox:
         if self.ended or self.overflowed:
             return
         size = len(message) if isinstance(message, bytes) else len(message.encode())
+        self.sent = False
         if len(self.waiting) >= self.most or self.full:
             self.overflowed = True
             return

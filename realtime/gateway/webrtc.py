@@ -62,6 +62,8 @@ class PeerTransport:
         self.unread = 0
         self.channels = 0
         self.ended = False
+        self.left = False
+        """The peer hung up; of any other end nobody knows whether it was meant."""
         self.news = asyncio.Event()
         self.sendable = asyncio.Event()
         if followed is not None:
@@ -224,6 +226,11 @@ class Peer:
             log.warning("a peer sent more than its window")
             self.end()
         self.watching = asyncio.get_running_loop().call_later(WATCH_S, self.watch)
+
+    def hang_up(self) -> None:
+        """End as the peer asks."""
+        self.transport.left = True
+        self.end()
 
     def end(self) -> None:
         """Be over now; whoever serves the peer closes it then."""

@@ -301,6 +301,8 @@ class SocketTransport:
     def __init__(self, socket: WebSocket) -> None:
         self.socket = socket
         self.signs: Signs = socket.scope["state"]["signs"]
+        self.left = False
+        """The peer closed, in order."""
 
     @property
     def heard_at(self) -> float:
@@ -311,6 +313,8 @@ class SocketTransport:
         """Wait for the next message; None once the connection is closed."""
         message = await self.socket.receive()
         if message["type"] == "websocket.disconnect":
+            # uvicorn tells a reason, if only an empty one, where there was a close frame.
+            self.left = "reason" in message
             return None
         data: bytes | None = message.get("bytes")
         if data is not None:

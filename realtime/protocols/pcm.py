@@ -48,6 +48,8 @@ class Parameters:
     turn_detection: TurnDetection = "vad"
     conversation: str | None = None
     """The `resume` secret of an earlier `ready`."""
+    turn: int | None = None
+    """The last turn whose `final` the peer has had."""
 
     @classmethod
     def parse(cls, query: Mapping[str, str]) -> Parameters:
@@ -63,6 +65,7 @@ class Parameters:
             encoding=cast(Encoding, encoding),
             turn_detection=cast(TurnDetection, turns),
             conversation=query.get("conversation") or None,
+            turn=count(query, "turn"),
         )
 
 
@@ -72,6 +75,16 @@ def choice(query: Mapping[str, str], name: str, allowed: tuple[str, ...], *, def
     if value not in allowed:
         raise BadParameter(f"{name} must be {one_of(allowed)}, not {value[:32]!r}.")
     return value
+
+
+def count(query: Mapping[str, str], name: str) -> int | None:
+    """Give the parameter's value if it is a number, or None where it is missing."""
+    value = query.get(name)
+    if value is None:
+        return None
+    if not (value.isascii() and value.isdigit() and len(value) < 10):
+        raise BadParameter(f"{name} must be a number from 0 on, not {value[:32]!r}.")
+    return int(value)
 
 
 def one_of(names: tuple[str, ...]) -> str:

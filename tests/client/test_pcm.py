@@ -375,6 +375,21 @@ async def test_a_lost_connection_is_taken_up_in_the_same_conversation():
     assert [peer.query.get("conversation") for peer in fake.peers] == [None, "secret", "secret"]
 
 
+async def test_a_server_is_told_the_last_turn_of_which_all_has_come():
+    fake = FakePcmServer()
+    async with serving(fake):
+        async for voice in reconnect(fake.url, delays=[0]):
+            if len(fake.peers) == 2:
+                await voice.text("what time is it")
+                await voice.respond()
+                await until_final(voice)
+            if len(fake.peers) < 4:
+                fake.peers[-1].socket.transport.abort()
+                with pytest.raises(ConnectionLost):
+                    await until_final(voice)
+    assert [peer.query.get("turn") for peer in fake.peers] == [None, "0", "1", "1"]
+
+
 async def test_what_another_attempt_would_meet_again_is_not_tried():
     fake = FakePcmServer(close=(1008, "taken over"))
     async with serving(fake):

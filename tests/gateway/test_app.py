@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import json
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 
@@ -19,7 +19,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from realtime.audio.g711 import encode_mulaw
 from realtime.config import AdmissionConfig, ConnectionConfig, ServerConfig, Settings
-from realtime.engine.api import AssistantTurn, Delta, Loading, UserTurn
+from realtime.engine.api import AssistantTurn, Delta, Loading, Request, UserTurn
 from realtime.engine.fake import FakeEngine
 from realtime.gateway.app import Gateway, create_app
 from realtime.gateway.server import bind, web_server
@@ -219,35 +219,92 @@ async def test_a_conversation_is_taken_up_again():
         assert len(place.engine.requests[1].turns) == 3
 
 
-async def test_an_answer_cut_off_by_a_lost_network_is_kept_as_far_as_it_was_delivered():
-    gate = asyncio.Event()
-    script = lambda _: [Delta((7,), "Well"), gate]  # noqa: E731
+WORDS = ["One", " two", " three", " four", " five", " six", " seven", " eight."]
+
+
+def cut_after(count: int):
+    """Say the first words and wait for ever, then, asked again, say all."""
+
+    def script(request: Request) -> Iterable[Delta | asyncio.Event]:
+        again = request.id.endswith(":2")
+        for number, word in enumerate(WORDS[: None if again else count], 1):
+            yield Delta((number,), word, "stop" if number == len(WORDS) else None)
+        if not again:
+            yield asyncio.Event()
+
+    return script
+
+
+@pytest.mark.parametrize("count", range(len(WORDS)))
+async def test_an_answer_cut_off_by_a_lost_network_is_given_anew(count: int):
+    async with served(cut_after(count)) as place:
+        async with calling(place) as caller:
+            ready = await caller.until("ready")
+            await caller.say(question())
+            if count:
+                await caller.until("partial", seq=count - 1)
+            await place.engine.until(lambda engine: engine.requests)
+            caller.socket.transport.abort()
+        await place.empty()
+        async with calling(place, f"?conversation={ready['resume']}") as caller:
+            final = await caller.until("final")
+            assert (final["turn"], final["text"]) == (2, "".join(WORDS))
+            partials = [message for message in caller.got if message["type"] == "partial"]
+            assert [message["seq"] for message in partials] == list(range(len(WORDS)))
+            place.engine.script = "Next."
+            assert await caller.ask() == "Next."
+        first, again, next_ = place.engine.requests
+        assert first.turns == again.turns
+        assert next_.turns[: len(first.turns)] == first.turns
+        assert next_.turns[1:-1] == (AssistantTurn(tokens=tuple(range(1, 9))),), "it stands once"
+
+
+@pytest.mark.parametrize(("turn", "given"), [(0, True), (1, False)])
+async def test_a_peer_that_says_what_it_had_is_given_what_it_had_not(turn: int, given: bool):
+    """What was sent before the network was lost need not have arrived."""
+    async with served() as place:
+        async with calling(place) as caller:
+            ready = await caller.until("ready")
+            await caller.ask()
+            caller.socket.transport.abort()
+        await place.empty()
+        async with calling(place, f"?conversation={ready['resume']}&turn={turn}") as caller:
+            await caller.say({"type": "ping"})
+            if given:
+                assert (await caller.until("final"))["turn"] == 2
+            else:
+                await caller.until("pong")
+        assert len(place.engine.requests) == 1 + given
+
+
+async def test_an_answer_that_its_peer_left_in_order_is_kept_as_far_as_it_was_delivered():
+    script = lambda _: [Delta((7,), "Well"), asyncio.Event()]  # noqa: E731
     async with served(script) as place:
         async with calling(place) as caller:
             ready = await caller.until("ready")
             await caller.say(question())
             await caller.until("partial")
-            caller.socket.transport.abort()
         await place.empty()
         assert len(place.engine.cancelled) == 1
         place.engine.script = "Welcome back."
         async with calling(place, f"?conversation={ready['resume']}") as caller:
             assert await caller.ask() == "Welcome back."
+            assert caller.got[-1]["turn"] == 2
         assert place.engine.requests[1].turns[1] == AssistantTurn(tokens=(7,))
 
 
 async def test_the_old_connection_is_closed_when_its_conversation_is_taken_over():
-    gate = asyncio.Event()
-    async with served(lambda _: [Delta((7,), "Well"), gate]) as place, calling(place) as old:
+    async with served(cut_after(3)) as place, calling(place) as old:
         ready = await old.until("ready")
         await old.say(question())
         await old.until("partial")
         async with calling(place, f"?conversation={ready['resume']}") as new:
             await new.until("ready")
             assert await old.closed() == (1008, "taken over")
+            assert (await new.until("final"))["text"] == "".join(WORDS)
             place.engine.script = "Here."
             assert await new.ask() == "Here."
-        assert place.engine.requests[1].turns[1] == AssistantTurn(tokens=(7,))
+        assert place.engine.requests[2].turns[1] == AssistantTurn(tokens=tuple(range(1, 9)))
 
 
 async def test_an_unknown_conversation_is_a_new_one_and_said_to_be():

@@ -97,6 +97,33 @@ async def test_a_browser_brings_its_key_as_a_subprotocol_and_never_gets_it_back(
             assert socket.subprotocol == "realtime"
 
 
+async def test_a_response_that_was_cut_by_a_loss_is_given_anew():
+    async with serving(KEYED) as place:
+        place.engine.script = lambda _: [Delta((1,), "Hello"), asyncio.Event()]
+        async with place.connect(**bearer(KEY)) as socket:
+            secret = (await until(socket, "session.created"))["session"]["resume"]
+            item, create = map(json.loads, written("What is this?"))
+            asked = {"metadata": {"topic": "this"}, "instructions": "Be brief."}
+            await socket.send(json.dumps(item))
+            await socket.send(json.dumps({**create, "response": asked}))
+            cut = await until(socket, "response.output_text.delta")
+            socket.transport.abort()
+        await place.gateway.empty(GUARD_S)
+        place.engine.script = "Hello there."
+        async with place.connect(f"/v1/realtime?conversation={secret}", **bearer(KEY)) as socket:
+            await until(socket, "session.created")
+            done = (await until(socket, "response.done"))["response"]
+            assert done["status"] == "completed"
+            assert done["metadata"] == {"topic": "this"}
+            assert done["output"][0]["content"][0]["text"] == "Hello there."
+            lost = {"type": "conversation.item.retrieve", "item_id": cut["item_id"]}
+            await socket.send(json.dumps(lost))
+            assert (await until(socket, "error"))["error"]["param"] == "item_id"
+        first, again = place.engine.requests
+        assert first.turns == again.turns
+        assert again.turns[0] == SystemTurn("Be brief.")
+
+
 @pytest.mark.parametrize("path", ["/v1/realtime", "/v1/pcm"])
 async def test_who_may_not_come_in_learns_it_before_the_upgrade(path, caplog):
     async with serving(KEYED) as place:

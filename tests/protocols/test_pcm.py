@@ -296,8 +296,9 @@ def test_every_parameter_is_read():
         "encoding": "mulaw",
         "turn_detection": "manual",
         "conversation": "secret",
+        "turn": "7",
     }
-    assert Parameters.parse(query) == Parameters(8_000, "mulaw", "manual", "secret")
+    assert Parameters.parse(query) == Parameters(8_000, "mulaw", "manual", "secret", 7)
 
 
 @pytest.mark.parametrize(
@@ -309,6 +310,10 @@ def test_every_parameter_is_read():
         ({"rate": "１６０００"}, ["rate"]),
         ({"encoding": "opus"}, ["encoding", "s16le, mulaw, alaw", "'opus'"]),
         ({"turn_detection": "maybe"}, ["turn_detection", "vad, manual"]),
+        ({"turn": "-1"}, ["turn", "a number"]),
+        ({"turn": ""}, ["turn"]),
+        ({"turn": "７"}, ["turn"]),
+        ({"turn": "9" * 10}, ["turn"]),
         ({"sample_rate": "8000"}, ["'sample_rate'", "rate, encoding"]),
         ({"rate": "9" * 1000}, ["rate"]),
     ],
