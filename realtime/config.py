@@ -178,6 +178,8 @@ class LimitsConfig:
     responses_per_minute: int = 0
     audio_seconds_per_minute: int = 0
     """Of audio received; a microphone sends 60."""
+    mints_per_minute: int = 600
+    """Short-lived keys (`ek_`) made."""
 
     def __post_init__(self) -> None:
         """Refuse limits that mean nothing; raise ValueError naming the field."""
@@ -192,7 +194,8 @@ class WebRtcConfig:
 
     peers: int = 100
     opening: int = 32
-    """Calls that are not connected yet; each has a place and a port until then."""
+    """Calls that are not connected yet; each has a place and a port until then. One key may have
+    half of them."""
     connect_s: float = 15.0
     """Seconds that a call may take to connect."""
     ice_servers: str = ""
@@ -215,6 +218,11 @@ class WebRtcConfig:
                 raise ValueError(f"ice_servers must be stun: and turn: addresses, not {url!r}")
         if self.public_address:
             ip_address(self.public_address)  # its ValueError says what is wrong
+
+    @property
+    def opening_of_one(self) -> int:
+        """Give how many of the calls that are not connected yet may be one key's: half of them."""
+        return max(1, self.opening // 2)
 
     @property
     def ice_urls(self) -> tuple[str, ...]:

@@ -1,7 +1,8 @@
 """Who may come in, and which conversations wait to be taken up again.
 
 One rule: those who are in keep what they have; whoever would be one too many is told when to
-come back. A conversation is known by a secret that only its peer has: we keep its hash alone.
+come back. A conversation is known by a secret that only its peer has, of which we keep the hash
+alone, and is there for the API key alone by which it was begun.
 """
 
 from __future__ import annotations
@@ -33,6 +34,8 @@ class Seat:
 
     conversation: Conversation
     secret_hash: bytes
+    key: str = ""
+    """Id of the API key by which it was begun; empty where none is needed."""
     holder: Holder | None = None
     left_at: float = math.inf
     audio_bytes: int = 0
@@ -52,7 +55,9 @@ class Admission:
         self.parked_bytes = 0
         self.draining = False
 
-    def check(self, status: ModelInfo | Loading, resume: str | None = None) -> ModelInfo:
+    def check(
+        self, status: ModelInfo | Loading, resume: str | None = None, key: str = ""
+    ) -> ModelInfo:
         """Tell the model, or raise Busy saying why nobody can be let in now."""
         wait = self.config.retry_after_s
         if self.draining:
@@ -61,18 +66,20 @@ class Admission:
             message = f"The model is not loaded: {status.stage}, {status.fraction:.0%}."
             raise Busy(message, retry_after=wait)
         # Who takes over a connection has its place, but connections that were left may linger.
-        if self.taken >= self.config.sessions * (1 + self.replaces(resume)):
+        if self.taken >= self.config.sessions * (1 + self.replaces(resume, key)):
             raise Busy(f"All {self.config.sessions} sessions are taken.", retry_after=wait)
         return status
 
-    def replaces(self, resume: str | None) -> bool:
+    def replaces(self, resume: str | None, key: str = "") -> bool:
         """Tell whether this peer takes over a connection that is still open."""
-        seat = self.find(resume) if resume else None
+        seat = self.find(resume, key) if resume else None
         return seat is not None and seat.holder is not None
 
-    def enter(self, status: ModelInfo | Loading, resume: str | None = None) -> ModelInfo:
+    def enter(
+        self, status: ModelInfo | Loading, resume: str | None = None, key: str = ""
+    ) -> ModelInfo:
         """Take one of the places, or raise Busy; each `enter` is undone by one `leave`."""
-        model = self.check(status, resume)
+        model = self.check(status, resume, key)
         self.taken += 1
         return model
 
@@ -80,17 +87,18 @@ class Admission:
         """Give the place back."""
         self.taken -= 1
 
-    def begin(self, make: Callable[[str], Conversation]) -> tuple[Seat, str]:
+    def begin(self, make: Callable[[str], Conversation], key: str = "") -> tuple[Seat, str]:
         """Begin a conversation; give its seat and the secret by which it is taken up again."""
         secret = secrets.token_urlsafe(24)
-        seat = Seat(make(secrets.token_hex(8)), hash_of(secret))
+        seat = Seat(make(secrets.token_hex(8)), hash_of(secret), key)
         self.seats[seat.secret_hash] = seat
         return seat, secret
 
-    def find(self, secret: str) -> Seat | None:
-        """Find the seat for a secret; None when there is none, or not any more."""
+    def find(self, secret: str, key: str = "") -> Seat | None:
+        """Find the seat for a secret; None when there is none (any more), or another key's."""
         self.expire()
-        return self.seats.get(hash_of(secret))
+        seat = self.seats.get(hash_of(secret))
+        return seat if seat is not None and seat.key == key else None
 
     def sit(self, seat: Seat, holder: Holder) -> None:
         """Give the seat to a connection; one that still has it must leave."""

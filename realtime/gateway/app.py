@@ -26,13 +26,14 @@ from realtime.engine.api import Engine, Loading, ModelInfo
 from realtime.errors import Busy, Refused
 from realtime.events import Notice, Ready, Trouble
 from realtime.gateway.admission import Admission, Seat
-from realtime.gateway.auth import Gate, Grant, answer_to
+from realtime.gateway.auth import GONE_KEY, Gate, Grant, answer_to
 from realtime.gateway.calls import Calls
 from realtime.gateway.connection import Connection, Transport
-from realtime.gateway.origins import CrossOrigin
+from realtime.gateway.origins import CrossOrigin, KnownHost
 from realtime.gateway.page import page_routes
 from realtime.gateway.realtime import RealtimeRoutes, defaults_of
-from realtime.gateway.refusals import REFUSALS, Refusal, denial
+from realtime.gateway.refusals import REFUSALS, Refusal, denial, refuse
+from realtime.gateway.revocation import Revocation
 from realtime.gateway.strangers import vouch
 from realtime.gateway.websocket import SocketTransport
 from realtime.metrics import Metrics
@@ -55,12 +56,17 @@ class Gateway:
         self.vad_factory = vad_factory
         self.metrics = Metrics()
         self.admission = Admission(settings.admission, time.monotonic)
-        self.gate = Gate(settings.auth, settings.limits)
+        self.gate = Gate(settings.auth, settings.limits, settings.server)
+        self.revocation = Revocation(self.gate.gone)
         self.connections: set[Connection] = set()
         self.departed = asyncio.Event()
         self.realtime = RealtimeRoutes(self)
         self.calls = Calls(
-            settings.webrtc, self, converse=self.realtime.call, check=self.realtime.check
+            settings.webrtc,
+            self,
+            self.revocation,
+            converse=self.realtime.call,
+            check=self.realtime.check,
         )
 
     def reload(self, settings: Settings) -> None:
@@ -78,14 +84,17 @@ class Gateway:
         socket: WebSocket,
         serve: Callable[[Grant, ModelInfo], Awaitable[None]],
         *,
-        check: Callable[[WebSocket], None] = lambda _: None,
+        check: Callable[[Grant], None],
     ) -> None:
-        """Serve one peer that may come in; refuse another before the upgrade."""
+        """Serve one peer that may come in; refuse another before the upgrade.
+
+        `check` raises Refused for what a peer may not have although it may come in.
+        """
         resume = socket.query_params.get("conversation")
         try:
             grant = self.gate.authorise(socket.headers, socket.scope["subprotocols"])
             vouch(socket.scope)
-            check(socket)
+            check(grant)
             model = self.enter(grant, resume)
         except REFUSALS as error:
             await socket.send_denial_response(self.refuse(error))
@@ -101,9 +110,9 @@ class Gateway:
 
         Each `enter` is undone by one `leave`.
         """
-        grant.allowance.enter(replaces=self.admission.replaces(resume))
+        grant.allowance.enter(replaces=self.admission.replaces(resume, grant.key))
         try:
-            return self.admission.enter(self.engine.status(), resume)
+            return self.admission.enter(self.engine.status(), resume, grant.key)
         except Busy:
             grant.allowance.give_back()
             raise
@@ -133,7 +142,11 @@ class Gateway:
         async def serve(grant: Grant, model: ModelInfo) -> None:
             await self.converse(SocketTransport(socket), socket, grant, model)
 
-        await self.admit(socket, serve)
+        def check(grant: Grant) -> None:
+            # The session that a short-lived key is bound to is one of OpenAI's protocol.
+            grant.need_whole("A short-lived key is for /v1/realtime; use the API key here.")
+
+        await self.admit(socket, serve, check=check)
 
     async def converse(
         self, transport: Transport, socket: WebSocket, grant: Grant, model: ModelInfo
@@ -147,11 +160,11 @@ class Gateway:
                 await transport.send(message)
             await transport.close(error.close_code, error.code)
             return
-        seat, greeting = self.greet(asked.conversation, model)
+        seat, greeting = self.greet(asked.conversation, model, grant)
         codec = PcmCodec(asked.rate, asked.encoding)
         session = self.session(seat, automatic=asked.turn_detection == "vad")
         connection = self.connection(transport, codec, session, grant)
-        await self.run(connection, seat, greeting, had=asked.turn)
+        await self.run(connection, seat, greeting, grant, had=asked.turn)
 
     def connection(
         self,
@@ -172,10 +185,15 @@ class Gateway:
             allowance=grant.allowance,
         )
 
-    def greet(self, resume: str | None, model: ModelInfo) -> tuple[Seat, list[Notice]]:
+    def greet(
+        self, resume: str | None, model: ModelInfo, grant: Grant
+    ) -> tuple[Seat, list[Notice]]:
         """Find or begin the conversation, and what its peer is told first."""
-        found = self.admission.find(resume) if resume else None
-        seat, secret = (found, resume) if found and resume else self.admission.begin(Conversation)
+        found = self.admission.find(resume, grant.key) if resume else None
+        if found is not None and resume:
+            seat, secret = found, resume
+        else:
+            seat, secret = self.admission.begin(Conversation, grant.key)
         greeting: list[Notice] = [Ready(secrets.token_hex(8), secret, model.name)]
         if resume and not found:
             greeting.append(Trouble("conversation_not_found", UNKNOWN_CONVERSATION))
@@ -192,14 +210,20 @@ class Gateway:
         connection: Connection,
         seat: Seat,
         greeting: list[Notice],
+        grant: Grant,
         *,
         had: int | None = None,
     ) -> None:
-        """Run a connection in its seat; park the conversation afterwards."""
+        """Run a connection in its seat while its key is here; park the conversation afterwards."""
+
+        def end() -> None:
+            connection.fail("invalid_api_key", GONE_KEY, 1008)
+
         self.admission.sit(seat, connection)
         self.connections.add(connection)
         try:
-            await connection.run(greeting, had=had)
+            with self.revocation.ending(grant.key, end):
+                await connection.run(greeting, had=had)
         finally:
             self.connections.discard(connection)
             self.admission.park(seat, connection)
@@ -269,10 +293,7 @@ def loading(status: ModelInfo | Loading) -> dict[str, object]:
 async def nowhere(scope: Scope, receive: Receive, send: Send) -> None:
     """Say that an address leads nowhere, to WebSockets too."""
     error = Refused(404, "unknown_url", f"There is nothing at {scope['path'][:200]}.")
-    if scope["type"] == "websocket":
-        await WebSocket(scope, receive, send).send_denial_response(denial(error))
-    else:
-        await denial(error)(scope, receive, send)
+    await refuse(error, scope, receive, send)
 
 
 def create_app(
@@ -296,5 +317,6 @@ def create_app(
     app = Starlette(routes=routes)
     app.router.default = nowhere
     app.add_middleware(CrossOrigin, origins=gateway.gate.origins)
+    app.add_middleware(KnownHost, origins=gateway.gate.origins)  # the last one added is the first
     app.state.gateway = gateway
     return app

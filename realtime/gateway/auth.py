@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from realtime.config import AuthConfig, LimitsConfig
+from realtime.config import AuthConfig, LimitsConfig, ServerConfig
 from realtime.errors import ConfigError, Refused
 from realtime.gateway.ephemeral import Mint, Minted, looks_minted
 from realtime.gateway.keys import Keyring
@@ -32,6 +32,7 @@ NO_KEY = (
     f"the subprotocol {IN_SUBPROTOCOL}KEY beside {SUBPROTOCOL}."
 )
 WRONG_KEY = "The API key you sent is not one of this server's, or it has ended."
+GONE_KEY = "The API key by which this was opened is not one of this server's any more."
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,11 +44,22 @@ class Grant:
     allowance: Allowance
     session: dict[str, Any] | None = None
     """Settings of the session (OpenAI's session object) to which a short-lived key is bound."""
+    minted: str = ""
+    """Id of the short-lived key, if it is one."""
 
     @property
     def short_lived(self) -> bool:
-        """Tell whether it is by a short-lived key, which mints no others."""
+        """Tell whether it is by a short-lived key, which opens the session it is bound to alone."""
         return self.session is not None
+
+    def owns(self, other: Grant) -> bool:
+        """Tell whether what was opened by another grant is ours: a key has what it minted, too."""
+        return self.key == other.key and (not self.short_lived or self.minted == other.minted)
+
+    def need_whole(self, message: str) -> None:
+        """Raise Refused, with what can be done, unless it is by an API key (or none is needed)."""
+        if self.short_lived:
+            raise Refused(403, "insufficient_permissions", message)
 
 
 class Gate:
@@ -57,23 +69,33 @@ class Gate:
         self,
         auth: AuthConfig,
         limits: LimitsConfig,
+        server: ServerConfig,
         *,
         clock: Callable[[], float] = time.monotonic,
         wall: Callable[[], float] = time.time,
     ) -> None:
         self.keyring = Keyring(auth)
         self.mint = Mint(auth.secret, wall)
-        self.origins = Origins(auth.origins, keyless=not self.keyring.required)
+        self.origins = Origins(
+            auth.origins,
+            keyless=not self.keyring.required,
+            tls=server.tls_certificate is not None,
+            name=server.host,
+        )
         self.allowances = Allowances(limits, clock)
 
     def reload(self, auth: AuthConfig, limits: LimitsConfig) -> None:
-        """Take other settings up, all of them or, raising ConfigError, none."""
+        """Take other settings up, all of them or, raising ConfigError, none; the secret stays."""
         keyring = Keyring(auth)
         if keyring.required != self.keyring.required:
             raise ConfigError("Whether a key is needed cannot change while the server runs.")
         self.keyring = keyring
-        self.origins.allowed = frozenset(auth.origins)
+        self.origins.allow(auth.origins)
         self.allowances.reload(limits)
+
+    def gone(self, keys: Iterable[str]) -> set[str]:
+        """Give those of some keys (ids) that let nobody in any more."""
+        return set(keys) - self.keyring.ids() if self.keyring.required else set()
 
     def authorise(self, headers: Mapping[str, str], subprotocols: Iterable[str] = ()) -> Grant:
         """Let a peer in by the headers (names in small letters) of its request; raises Refused."""
@@ -95,10 +117,10 @@ class Gate:
     def grant_minted(self, minted: Minted) -> Grant:
         """Let a holder of a short-lived key in, while the key that minted it is here."""
         if not self.keyring.required:
-            return Grant("", self.allowances.of(""), minted.session)
-        if not self.keyring.has(minted.key):
+            return Grant("", self.allowances.of(""), minted.session, minted.id)
+        if self.gone({minted.key}):
             raise Refused(401, "invalid_api_key", WRONG_KEY)
-        return Grant(minted.key, self.allowances.of(minted.key), minted.session)
+        return Grant(minted.key, self.allowances.of(minted.key), minted.session, minted.id)
 
 
 def credential(headers: Mapping[str, str], subprotocols: Iterable[str]) -> str | None:

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
@@ -29,7 +30,8 @@ from realtime.errors import Busy, LimitReached, Refused
 from realtime.gateway.auth import Grant
 from realtime.gateway.followers import MOST_FOLLOWERS
 from realtime.gateway.offers import Asked, read_offer
-from realtime.gateway.refusals import REFUSALS, Refusal, denial
+from realtime.gateway.refusals import NO_STORE, REFUSALS, Refusal, denial
+from realtime.gateway.revocation import Revocation
 from realtime.gateway.sdp import BadOffer
 
 if TYPE_CHECKING:
@@ -86,20 +88,28 @@ class Calls:
         self,
         config: WebRtcConfig,
         door: Doorkeeper,
+        revocation: Revocation,
         *,
         converse: Converse,
-        check: Callable[[dict[str, Any]], None] = lambda _: None,
+        check: Callable[[Grant, dict[str, Any] | None], None],
     ) -> None:
-        """`check` raises Refused for a session that cannot be had."""
+        """`check` raises Refused for a session that cannot be had, or not by that grant."""
         self.config = config
         self.door = door
+        self.revocation = revocation
         self.converse = converse
         self.check = check
         self.peers: dict[str, Peer] = {}
         self.tasks: dict[str, asyncio.Task[None]] = {}
+        self.grants: dict[str, Grant] = {}
         self.taken = 0
-        self.opening = 0
-        """How many of those taken are not connected yet."""
+        self.openings: Counter[str] = Counter()
+        """How many of those taken are not connected yet, by the API keys of their callers."""
+
+    @property
+    def opening(self) -> int:
+        """Tell how many calls are not connected yet."""
+        return self.openings.total()
 
     def routes(self) -> list[Route]:
         """Give the routes."""
@@ -141,7 +151,8 @@ class Calls:
     async def options(self, request: Request) -> Response:
         """Tell what may be posted; name ICE servers to those who may know their passwords."""
         links = self.links() if self.door.authorise(request) is None else {}
-        return Response(status_code=204, headers={**links, "Accept-Post": "application/sdp"})
+        headers = {**links, **NO_STORE, "Accept-Post": "application/sdp"}
+        return Response(status_code=204, headers=headers)
 
     async def not_allowed(self, request: Request) -> Response:
         """Refuse a method; PATCH would be trickle ICE or a restart, and we do neither."""
@@ -175,15 +186,16 @@ class Calls:
             raise Refused(429, "too_many_followers", f"{MOST_FOLLOWERS} follow this call already.")
         last = request.headers.get("last-event-id", "")
         stream = followed.follow(int(last) if last.isdecimal() and len(last) < 16 else 0)
-        headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+        headers = {**NO_STORE, "X-Accel-Buffering": "no"}
         return StreamingResponse(stream, headers=headers, media_type="text/event-stream")
 
     def find(self, request: Request) -> Peer:
-        """Find the call of a request."""
-        peer = self.peers.get(request.path_params["id"])
-        if peer is None:
+        """Find the call of a request; another key's is none, so that nobody learns of it."""
+        id = request.path_params["id"]
+        grant: Grant = request.state.grant
+        if id not in self.peers or not grant.owns(self.grants[id]):
             raise Refused(404, "call_not_found", "There is no such call (any more).")
-        return peer
+        return self.peers[id]
 
     def links(self) -> dict[str, str]:
         """Name the ICE servers that a peer may use too (RFC 9725 4.6)."""
@@ -204,6 +216,10 @@ class Calls:
         if self.opening >= self.config.opening:
             message = f"{self.opening} calls are being opened already."
             raise LimitReached(message, retry_after=RETRY_S)
+        own = self.openings[grant.key]
+        if grant.key and own >= self.config.opening_of_one:
+            message = f"{own} calls of this key are being opened already."
+            raise LimitReached(message, retry_after=RETRY_S)
         if self.taken >= self.config.peers:
             raise Busy(f"All {self.config.peers} places for calls are taken.", retry_after=RETRY_S)
         model = self.door.enter(grant, query.get("conversation"))
@@ -218,11 +234,9 @@ class Calls:
     async def begin(self, request: Request, asked: Asked, id: str, path: str) -> Response:
         """Answer an offer, and begin to wait for its peer."""
         grant: Grant = request.state.grant
-        for wanted in (grant.session, asked.session):
-            if wanted is not None:
-                self.check(wanted)
+        self.check(grant, asked.session)
         model = self.enter(grant, request.query_params)
-        self.opening += 1
+        self.openings[grant.key] += 1
         peer = None
         begun = False
         try:
@@ -232,7 +246,7 @@ class Calls:
             async with asyncio.timeout(self.config.connect_s):
                 answer = await peer.answer()
             call = Call(id, dict(request.query_params), asked.session, grant)
-            self.peers[id] = peer
+            self.peers[id], self.grants[id] = peer, grant
             self.tasks[id] = asyncio.create_task(self.live(peer, call, model))
             begun = True
         except BadOffer as error:
@@ -246,36 +260,44 @@ class Calls:
             raise Refused(500, "internal_error", message) from None
         finally:
             if not begun:
-                self.opening -= 1
+                self.opened(grant)
                 self.leave(grant)
                 if peer is not None:
                     await peer.close()
-        headers = {"Location": f"{path}/{id}", **(self.links() if path == WHIP else {})}
+        links = self.links() if path == WHIP else {}
+        headers = {"Location": f"{path}/{id}", **links, **NO_STORE}
         return Response(answer, 201, headers, media_type="application/sdp")
 
     async def live(self, peer: Peer, call: Call, model: ModelInfo) -> None:
         """Wait for a peer, serve it, and free all that it had."""
         try:
-            if await self.connect(peer):
+            if await self.connect(peer, call.grant):
                 await self.converse(peer.transport, call, model)
         finally:
-            del self.peers[call.id]
+            del self.peers[call.id], self.grants[call.id]
             self.leave(call.grant)
             try:
                 await peer.close()
             finally:
                 del self.tasks[call.id]
 
-    async def connect(self, peer: Peer) -> bool:
-        """Wait until a peer is connected; give up after a while."""
+    async def connect(self, peer: Peer, grant: Grant) -> bool:
+        """Wait until a peer is connected; give up after a while, or when its key is gone."""
         try:
-            async with asyncio.timeout(self.config.connect_s):
-                return await peer.connected()
+            with self.revocation.ending(grant.key, peer.end):
+                async with asyncio.timeout(self.config.connect_s):
+                    return await peer.connected()
         except TimeoutError:
             log.info("a peer did not connect", seconds=self.config.connect_s)
             return False
         finally:
-            self.opening -= 1
+            self.opened(grant)
+
+    def opened(self, grant: Grant) -> None:
+        """Count a call no more among those that are being opened."""
+        self.openings[grant.key] -= 1
+        if not self.openings[grant.key]:
+            del self.openings[grant.key]
 
     async def close(self) -> None:
         """End all calls, and wait until nothing is left of them."""

@@ -18,12 +18,14 @@ from typing import Any
 
 import msgspec
 
-from realtime.errors import Busy
+from realtime.errors import Busy, LimitReached
 
 PREFIX = "ek_"
 DEFAULT_S, SHORTEST_S, LONGEST_S = 600, 10, 7_200
 INLINE_BYTES = 2_048  # of JSON; as base64 that is well below the 8 KiB a header may commonly have
 KEPT_BYTES = 16 << 20
+KEPT_OF_ONE = KEPT_BYTES // 4
+"""Bytes of one API key's sessions: none fills the store for the others."""
 RETRY_S = 60.0
 
 
@@ -44,9 +46,22 @@ class Payload(msgspec.Struct, frozen=True, omit_defaults=True):
 class Minted:
     """A short-lived key that holds."""
 
+    id: str
+    """Its own."""
     key: str
     """Id of the API key that minted it."""
     session: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A session that is kept for its short-lived keys."""
+
+    key: str
+    """Id of the API key that minted them."""
+    expires_at: int
+    session: bytes
+    """JSON."""
 
 
 class Mint:
@@ -55,18 +70,18 @@ class Mint:
     def __init__(self, secret: str, clock: Callable[[], float]) -> None:
         self.secret = secret.encode() or secrets.token_bytes(32)
         self.clock = clock
-        self.kept: dict[str, tuple[int, bytes]] = {}
-        """Sessions too long for a header by their hash: when they end, JSON."""
+        self.kept: dict[str, Kept] = {}
+        """Sessions too long for a header by the hash of key and session."""
 
     def make(self, key: str, session: dict[str, Any], seconds: int) -> tuple[str, int]:
-        """Make a key for so many seconds; give it and when it ends. Raises Busy."""
+        """Make a key for so many seconds; give it and when it ends; raises Busy, LimitReached."""
         expires_at = int(self.clock()) + seconds
         text = msgspec.json.encode(session)
         nonce = secrets.token_urlsafe(12)
         if len(text) <= INLINE_BYTES:
             payload = Payload(expires_at, key, nonce, session=session)
         else:
-            payload = Payload(expires_at, key, nonce, kept=self.keep(text, expires_at))
+            payload = Payload(expires_at, key, nonce, kept=self.keep(key, text, expires_at))
         signed = encoded(msgspec.json.encode(payload))
         return f"{PREFIX}{signed}.{self.sign(signed)}", expires_at
 
@@ -82,26 +97,35 @@ class Mint:
             return None
         session = payload.session
         if payload.kept is not None and payload.kept in self.kept:
-            session = msgspec.json.decode(self.kept[payload.kept][1])
-        return None if session is None else Minted(payload.key, session)
+            session = msgspec.json.decode(self.kept[payload.kept].session)
+        return None if session is None else Minted(payload.nonce, payload.key, session)
 
     def sign(self, signed: str) -> str:
         """Give the signature of a payload."""
         return encoded(hmac.digest(self.secret, signed.encode("utf-8", "replace"), "sha256"))
 
-    def keep(self, text: bytes, expires_at: int) -> str:
-        """Keep a session until its keys have ended; give its hash. Raises Busy."""
+    def keep(self, key: str, text: bytes, expires_at: int) -> str:
+        """Keep a session until its keys have ended; give its hash. Raises Busy, LimitReached."""
         now = self.clock()
-        self.kept = {name: held for name, held in self.kept.items() if held[0] > now}
-        name = hashlib.sha256(text).hexdigest()
+        self.kept = {name: held for name, held in self.kept.items() if held.expires_at > now}
+        name = hashlib.sha256(key.encode() + b" " + text).hexdigest()
         if name in self.kept:
-            expires_at = max(expires_at, self.kept[name][0])
-        elif sum(len(held) for _, held in self.kept.values()) + len(text) > KEPT_BYTES:
-            raise Busy(
-                "Too many long sessions wait for their short-lived keys.", retry_after=RETRY_S
-            )
-        self.kept[name] = (expires_at, text)
+            expires_at = max(expires_at, self.kept[name].expires_at)
+        else:
+            self.check_room(key, len(text))
+        self.kept[name] = Kept(key, expires_at, text)
         return name
+
+    def check_room(self, key: str, size: int) -> None:
+        """Raise when a session of this size is one too many, for its key or for all."""
+        sizes = [(held.key == key, len(held.session)) for held in self.kept.values()]
+        # Where no key is needed nobody is told apart.
+        if key and sum(size for ours, size in sizes if ours) + size > KEPT_OF_ONE:
+            message = "Too many long sessions of this key wait for their short-lived keys."
+            raise LimitReached(message, retry_after=RETRY_S)
+        if sum(size for _, size in sizes) + size > KEPT_BYTES:
+            message = "Too many long sessions wait for their short-lived keys."
+            raise Busy(message, retry_after=RETRY_S)
 
 
 def looks_minted(value: str) -> bool:

@@ -129,10 +129,10 @@ class Keyring:
         self.refresh()
         return matching(self.keys, digest_of(key))
 
-    def has(self, id: str) -> bool:
-        """Tell whether a key is (still) here."""
+    def ids(self) -> set[str]:
+        """Give the ids of all keys that are here now."""
         self.refresh()
-        return any(key.id == id for key in self.keys)
+        return {key.id for key in self.keys}
 
     def refresh(self) -> None:
         """Read the file again if it changed; one that cannot be read changes nothing."""

@@ -74,6 +74,7 @@ class Allowance:
         self.openings = Bucket(config.sessions_per_minute, clock)
         self.responses = Bucket(config.responses_per_minute, clock)
         self.audio = Bucket(config.audio_seconds_per_minute, clock)
+        self.mints = Bucket(config.mints_per_minute, clock)
 
     def reload(self, config: LimitsConfig) -> None:
         """Take other limits up; what is open stays open."""
@@ -81,6 +82,7 @@ class Allowance:
         self.openings.resize(config.sessions_per_minute)
         self.responses.resize(config.responses_per_minute)
         self.audio.resize(config.audio_seconds_per_minute)
+        self.mints.resize(config.mints_per_minute)
 
     def enter(self, *, replaces: bool = False) -> None:
         """Begin a session, or raise LimitReached; each `enter` is undone by one `leave`.
@@ -120,6 +122,12 @@ class Allowance:
     def confirm_response(self) -> None:
         """Count a guess that is wanted; others may have taken the last answer meanwhile."""
         self.responses.owe(1)
+
+    def take_mint(self) -> None:
+        """Make a short-lived key, or raise LimitReached."""
+        if not self.mints.take(1):
+            message = f"This key may make {self.mints.size} short-lived keys per minute."
+            raise LimitReached(message, retry_after=self.mints.wait(1))
 
     def take_audio(self, seconds: float) -> bool:
         """Hear so much audio; False: there is not so much left, and nothing of it is heard."""

@@ -29,7 +29,8 @@ from realtime.gateway.auth import Grant
 from realtime.gateway.bodies import body
 from realtime.gateway.connection import Connection, Transport
 from realtime.gateway.ephemeral import DEFAULT_S, LONGEST_S, SHORTEST_S
-from realtime.gateway.refusals import REFUSALS, denial
+from realtime.gateway.refusals import NO_STORE, REFUSALS, denial
+from realtime.gateway.strangers import vouch
 from realtime.gateway.websocket import SocketTransport
 from realtime.protocols import Codec
 from realtime.protocols.openai.beta import modern, old_session
@@ -90,14 +91,14 @@ class RealtimeRoutes:
         async def serve(grant: Grant, model: ModelInfo) -> None:
             await self.converse(socket, grant, model)
 
-        await self.gateway.admit(socket, serve, check=check_query)
+        await self.gateway.admit(socket, serve, check=lambda _: check_query(socket))
 
     async def converse(self, socket: WebSocket, grant: Grant, model: ModelInfo) -> None:
         """Serve a client of the WebSocket."""
         transport = SocketTransport(socket)
         codec = self.codec(beta=wants_beta(socket))
         try:
-            configured = codec.configure(self.wanted(socket, grant))
+            configured = configure(codec, grant, asked_by(socket, grant))
         except BadEvent as error:  # a key of another server, which understood its session
             await transport.close(1008, str(error))
             return
@@ -117,18 +118,17 @@ class RealtimeRoutes:
     def codec_of(self, call: Call) -> tuple[Codec, list[PeerInput]]:
         """Make the codec of a call, and what sets its session up."""
         codec = self.codec(binary=True)
-        wanted = [part for part in (call.grant.session, call.session) if part]
-        return codec, [event for part in wanted for event in codec.configure(part)]
+        return codec, configure(codec, call.grant, call.session)
 
     def codec(self, *, beta: bool = False, binary: bool = False) -> OpenAiCodec:
         """Make a codec for a session that begins now."""
         expires_at = int(time.time() + self.gateway.settings.connection.lifetime_s)
         return OpenAiCodec(expires_at=expires_at, defaults=self.defaults, beta=beta, binary=binary)
 
-    def check(self, session: dict[str, Any]) -> None:
-        """Raise Refused for a session that cannot be had."""
+    def check(self, grant: Grant, session: dict[str, Any] | None) -> None:
+        """Raise Refused for a session that cannot be had, or not by this grant."""
         try:
-            read_session(session, self.defaults)
+            configure(self.codec(binary=True), grant, session)
         except BadEvent as error:
             raise refusal(error) from None
 
@@ -146,7 +146,7 @@ class RealtimeRoutes:
         """Take a client to its conversation and run it until its time is over."""
         gateway = self.gateway
         seconds = gateway.settings.connection.lifetime_s
-        seat, greeting = gateway.greet(resume, model)
+        seat, greeting = gateway.greet(resume, model, grant)
         session = gateway.session(seat, automatic=True)
         for event in configured:
             # The greeting shows these settings; that they were applied is nothing to tell.
@@ -165,15 +165,9 @@ class RealtimeRoutes:
             seconds, connection.fail, "session_expired", message, 1001
         )
         try:
-            await gateway.run(connection, seat, greeting)
+            await gateway.run(connection, seat, greeting, grant)
         finally:
             expiring.cancel()
-
-    def wanted(self, socket: WebSocket, grant: Grant) -> dict[str, Any]:
-        """Give the session object to begin with: of the short-lived key, or by the address."""
-        if grant.session is None and socket.query_params.get("intent") == "transcription":
-            return {"type": "transcription"}
-        return grant.session or {}
 
     async def client_secrets(self, request: Request) -> Response:
         """Mint a short-lived key that is bound to a session."""
@@ -183,7 +177,8 @@ class RealtimeRoutes:
             value, expires_at, session = self.mint(grant, asked)
         except REFUSALS as error:
             return denial(error)
-        return JSONResponse({"value": value, "expires_at": expires_at, "session": session})
+        told = {"value": value, "expires_at": expires_at, "session": session}
+        return JSONResponse(told, headers=NO_STORE)
 
     async def beta_session(self, request: Request) -> Response:
         """Mint one as the beta did: the body is the session, and the answer too."""
@@ -193,22 +188,21 @@ class RealtimeRoutes:
             value, expires_at, session = self.mint(grant, asked, beta=True)
         except REFUSALS as error:
             return denial(error)
-        return JSONResponse(
-            {**old_session(session), "client_secret": {"value": value, "expires_at": expires_at}}
-        )
+        secret = {"value": value, "expires_at": expires_at}
+        return JSONResponse({**old_session(session), "client_secret": secret}, headers=NO_STORE)
 
     def minter(self, request: Request) -> Grant:
-        """Let in who may mint short-lived keys; raises Refused."""
+        """Let in who may mint short-lived keys (now); raises Refused and LimitReached."""
         grant = self.gateway.gate.authorise(request.headers)
-        if grant.short_lived:
-            message = "A short-lived key makes no others; use the API key on your server."
-            raise Refused(403, "insufficient_permissions", message)
+        vouch(request.scope)
+        grant.need_whole("A short-lived key makes no others; use the API key on your server.")
+        grant.allowance.take_mint()
         return grant
 
     def mint(
         self, grant: Grant, asked: SecretAsked, *, beta: bool = False
     ) -> tuple[str, int, dict[str, Any]]:
-        """Give a short-lived key, when it ends, and its session; raises Refused and Busy."""
+        """Give a short-lived key, when it ends, and its session; raises what refuses."""
         given = asked.session or {}
         try:
             given = modern(given, "session") if beta else given
@@ -237,6 +231,24 @@ def defaults_of(settings: Settings) -> Defaults:
         instructions=settings.session.instructions,
         sampling=settings.session.sampling,
     )
+
+
+def asked_by(socket: WebSocket, grant: Grant) -> dict[str, Any] | None:
+    """Give the session object that an address asks for; a short-lived key has its own."""
+    if grant.session is None and socket.query_params.get("intent") == "transcription":
+        return {"type": "transcription"}
+    return None
+
+
+def configure(codec: OpenAiCodec, grant: Grant, asked: dict[str, Any] | None) -> list[PeerInput]:
+    """Set a session up as its short-lived key says, then as is asked; raise BadEvent."""
+    configured = []
+    if grant.session is not None:
+        configured += codec.configure(grant.session)
+        codec.bind()
+    if asked is not None:
+        configured += codec.configure(asked)
+    return configured or codec.configure({})
 
 
 def refusal(error: BadEvent) -> Refused:

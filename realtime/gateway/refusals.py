@@ -5,12 +5,16 @@ from __future__ import annotations
 import math
 
 from starlette.responses import JSONResponse
+from starlette.types import Receive, Scope, Send
+from starlette.websockets import WebSocket
 
 from realtime.errors import Busy, LimitReached, Refused
 
 TYPES = {429: "rate_limit_error", 503: "server_error"}
 Refusal = Refused | Busy | LimitReached
 REFUSALS = (Refused, Busy, LimitReached)
+NO_STORE = {"Cache-Control": "no-store"}
+"""Of what has a secret in it: no cache on the way may keep it (RFC 9111 5.2.2.5)."""
 
 
 def denial(error: Refusal, **more: object) -> JSONResponse:
@@ -28,6 +32,14 @@ def denial(error: Refusal, **more: object) -> JSONResponse:
             # RFC 9110 11.6.1: a 401 names the way to show who one is.
             headers = {"WWW-Authenticate": "Bearer"} if error.status == 401 else {}
             return JSONResponse(body, error.status, headers | error.headers)
+
+
+async def refuse(error: Refusal, scope: Scope, receive: Receive, send: Send) -> None:
+    """Say no to a request, or to a WebSocket that is not open yet."""
+    if scope["type"] == "websocket":
+        await WebSocket(scope, receive, send).send_denial_response(denial(error))
+    else:
+        await denial(error)(scope, receive, send)
 
 
 def after(error: Busy | LimitReached) -> dict[str, str]:

@@ -241,6 +241,7 @@ async def dial(
     relay: Relay | None = None,
     offered: Callable[[str], str] = str,
     answered: Callable[[str], str] = str,
+    key: str | None = None,
 ) -> Caller:
     """Make an offer, send it, and take the answer, both perhaps changed; it connects by itself."""
     caller = Caller(connection(), Microphone(speed=speed), relay=relay)
@@ -255,6 +256,8 @@ async def dial(
         offer = re.sub(r"a=(candidate:.*|end-of-candidates)\r\n", "", offer)
     async with httpx.AsyncClient(trust_env=False, base_url=url) as client:
         headers = {"Content-Type": "application/sdp"}
+        if key is not None:
+            headers["Authorization"] = f"Bearer {key}"
         caller.response = await client.post(
             path, content=offered(offer), headers=headers, timeout=30
         )

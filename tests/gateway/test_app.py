@@ -412,7 +412,7 @@ async def raw(place: Place, *, receive_buffer: int | None = None) -> socket.sock
     raw.setblocking(False)
     await loop.sock_connect(raw, ("127.0.0.1", place.port))
     request = (
-        "GET /v1/pcm HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        "GET /v1/pcm HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
         "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
     )
     await loop.sock_sendall(raw, request.encode())

@@ -10,12 +10,12 @@ from hypothesis import strategies as st
 from starlette.requests import Request
 
 import client
-from realtime.config import AuthConfig, LimitsConfig, Settings
+from realtime.config import AuthConfig, LimitsConfig, ServerConfig, Settings
 from realtime.engine.api import Loading
 from realtime.engine.fake import FAKE_MODEL, FakeEngine
-from realtime.errors import Busy, LimitReached, Refused
+from realtime.errors import Busy, ConfigError, LimitReached, Refused
 from realtime.gateway.app import Gateway
-from realtime.gateway.auth import Gate, answer_to, credential
+from realtime.gateway.auth import Gate, Grant, answer_to, credential
 from realtime.gateway.keys import digest_of
 from realtime.gateway.refusals import denial
 
@@ -33,7 +33,8 @@ class Clock:
 
 def gate(*keys: str, clock: Clock | None = None, **auth) -> Gate:
     clock = clock or Clock()
-    return Gate(AuthConfig(keys=keys, **auth), LimitsConfig(), clock=clock, wall=clock)
+    settings = AuthConfig(keys=keys, **auth), LimitsConfig(), ServerConfig()
+    return Gate(*settings, clock=clock, wall=clock)
 
 
 def refused(gate: Gate, headers: dict[str, str], subprotocols: tuple[str, ...] = ()) -> tuple:
@@ -138,6 +139,52 @@ def test_one_of_ours_that_has_ended_is_refused_also_where_none_is_needed():
     assert ours.authorise({**HERE, "authorization": f"Bearer {value}"}).short_lived
     clock.now += 10
     assert refused(ours, {"authorization": f"Bearer {value}"}) == (401, "invalid_api_key")
+
+
+def test_a_key_has_what_it_minted_and_a_short_lived_one_has_its_own_alone():
+    ours = gate(KEY, OTHER)
+
+    def granted(key: str) -> Grant:
+        return ours.authorise({"authorization": f"Bearer {key}"})
+
+    whole, other = granted(KEY), granted(OTHER)
+    first, second = (granted(ours.mint.make(whole.key, {}, 600)[0]) for _ in range(2))
+    assert [whole.owns(grant) for grant in (whole, first, second, other)] == [True] * 3 + [False]
+    assert [first.owns(grant) for grant in (whole, first, second, other)] == [
+        False,
+        True,
+        False,
+        False,
+    ]
+
+
+# ---- settings that change -----------------------------------------------------------------------
+
+
+def test_other_settings_are_taken_up_whole_or_not_at_all():
+    ours = gate(KEY)
+    id = ours.authorise({"authorization": f"Bearer {KEY}"}).key
+    value, _ = ours.mint.make(id, {}, 600)
+    origin = "https://app.example"
+    asked = AuthConfig(keys=(KEY, OTHER), origins=(origin,))
+    ours.reload(asked, LimitsConfig(sessions=1))
+    assert ours.authorise({"authorization": f"Bearer {OTHER}", "origin": origin}).key
+    grant = ours.authorise({"authorization": f"Bearer {value}"})
+    grant.allowance.enter()
+    with pytest.raises(LimitReached):
+        grant.allowance.enter()
+    for wrong in (AuthConfig(), AuthConfig(keys=("short",)), AuthConfig(key_file="none")):
+        with pytest.raises(ConfigError):
+            ours.reload(wrong, LimitsConfig())
+    assert ours.authorise({"authorization": f"Bearer {KEY}"}).key == id
+    ours.reload(AuthConfig(keys=(OTHER,)), LimitsConfig())
+    assert ours.gone([id, digest_of(OTHER).hex()[:16]]) == {id}
+    assert refused(ours, {"authorization": f"Bearer {value}"}) == (401, "invalid_api_key")
+    assert refused(ours, {"authorization": f"Bearer {KEY}"}) == (401, "invalid_api_key")
+
+
+def test_where_no_key_is_needed_none_is_gone():
+    assert gate().gone([""]) == set()
 
 
 # ---- the rest -----------------------------------------------------------------------------------

@@ -388,6 +388,89 @@ async def test_a_key_whose_session_cannot_be_had_here_makes_no_call():
         assert place.gateway.calls.taken == 0
 
 
+# ---- keys ---------------------------------------------------------------------------------------
+
+KEY, OTHER = "the-first-key-of-this-server", "another-key-of-this-server"
+KEYED = AuthConfig(keys=(KEY, OTHER))
+
+
+async def short_lived(place: Place, key: str) -> str:
+    headers = {"Authorization": f"Bearer {key}"}
+    async with place.http() as http:
+        answer = await http.post("/v1/realtime/client_secrets", headers=headers)
+    return answer.json()["value"]
+
+
+async def test_a_call_is_there_for_its_own_key_alone():
+    async with served(auth=KEYED) as place, place.http() as http:
+        first, second = [await short_lived(place, KEY) for _ in range(2)]
+        others = (OTHER, await short_lived(place, OTHER), second)
+        caller = await dial(place.url, key=first)
+        sender = await dial(place.url, "/whip", label=None, key=first)
+        asked = (
+            ("POST", caller.location + "/hangup"),
+            ("GET", caller.location + "/events"),
+            ("GET", sender.location + "/events"),
+            ("DELETE", sender.location),
+        )
+        for method, path in asked:
+            unknown = re.sub(r"_\w{32}", "_" + "0" * 32, path)
+            for key in others:
+                headers = {"Authorization": f"Bearer {key}"}
+                refused = await http.request(method, path, headers=headers)
+                nothing = await http.request(method, unknown, headers=headers)
+                assert (refused.status_code, refused.content) == (404, nothing.content)
+        await caller.until("ready")
+        assert len(place.gateway.calls.peers) == 2
+        for (method, path), key in zip((asked[0], asked[3]), (first, KEY), strict=True):
+            headers = {"Authorization": f"Bearer {key}"}
+            assert (await http.request(method, path, headers=headers)).status_code == 200
+        await place.gone()
+        await caller.close()
+        await sender.close()
+
+
+async def test_no_key_takes_every_place_of_calls_that_are_being_opened():
+    config = WebRtcConfig(opening=6)
+    async with served(auth=KEYED, webrtc=config) as place:
+        offer = await an_offer()
+
+        async def post(key: str) -> httpx.Response:
+            return await place.post(CALLS, offer, Authorization=f"Bearer {key}")
+
+        answers = [await post(KEY) for _ in range(5)]
+        assert [answer.status_code for answer in answers] == [201] * 3 + [429] * 2
+        assert "of this key" in answers[-1].json()["error"]["message"]
+        assert int(answers[-1].headers["retry-after"]) >= 1
+        assert (await post(await short_lived(place, KEY))).status_code == 429
+        assert (await post(OTHER)).status_code == 201
+        assert place.gateway.calls.opening == 4
+
+
+async def test_a_short_lived_key_that_is_to_write_down_makes_no_call_that_answers():
+    async with served(auth=KEYED, plain=False) as place, place.http() as http:
+        body = {"session": {"type": "transcription"}}
+        headers = {"Authorization": f"Bearer {KEY}"}
+        minted = await http.post("/v1/realtime/client_secrets", headers=headers, json=body)
+        headers = {"Authorization": f"Bearer {minted.json()['value']}"}
+        files = {
+            "sdp": (None, await an_offer(), "application/sdp"),
+            "session": (None, json.dumps({"type": "realtime"}), "application/json"),
+        }
+        refused = await http.post(CALLS, files=files, headers=headers)
+        assert refused.status_code == 400
+        assert refused.json()["error"]["param"] == "session.type"
+        assert place.gateway.calls.taken == 0
+
+
+async def test_no_cache_may_keep_what_opens_a_call():
+    config = WebRtcConfig(ice_servers="turn:127.0.0.1:9", ice_username="me", ice_credential="b")
+    async with served(webrtc=config) as place, place.http() as http:
+        answers = [await place.post(path, await an_offer()) for path in (CALLS, "/whip")]
+        for answer in (*answers, await http.options("/whip")):
+            assert answer.headers["cache-control"] == "no-store"
+
+
 # ---- bad offers ---------------------------------------------------------------------------------
 
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from realtime.errors import Busy
+from realtime.errors import Busy, LimitReached
 from realtime.gateway import ephemeral
 from realtime.gateway.ephemeral import Mint, Minted, looks_minted
 from realtime.gateway.keys import TOKEN
@@ -35,7 +35,7 @@ def test_a_key_holds_until_its_time_is_over(clock):
     assert value.startswith("ek_")
     assert TOKEN.fullmatch(value)
     assert expires_at == 1_000_600
-    assert mint.check(value) == Minted("a key", SESSION)
+    assert mint.check(value) == Minted(mint.check(value).id, "a key", SESSION)
     clock.now += 599.9
     assert mint.check(value) is not None
     clock.now += 0.1
@@ -44,7 +44,8 @@ def test_a_key_holds_until_its_time_is_over(clock):
 
 def test_no_two_keys_are_the_same(clock):
     mint = Mint(SECRET, clock)
-    assert mint.make("k", {}, 600) != mint.make("k", {}, 600)
+    values = {mint.make("k", {}, 600)[0] for _ in range(10)}
+    assert len(values) == len({mint.check(value).id for value in values}) == 10
 
 
 def test_servers_with_one_secret_know_each_others_keys_and_others_do_not(clock):
@@ -57,14 +58,14 @@ def test_servers_with_one_secret_know_each_others_keys_and_others_do_not(clock):
 
 def test_a_session_too_long_for_a_header_is_kept_while_its_key_holds(clock):
     mint = Mint(SECRET, clock)
-    long = {"instructions": "x" * 100_000}
-    value, _ = mint.make("k", long, 600)
-    later, _ = mint.make("k", long, 900)
+    session = {"instructions": "x" * 100_000}
+    value, _ = mint.make("k", session, 600)
+    later, _ = mint.make("k", session, 900)
     assert len(value) < 400
-    assert mint.check(value) == Minted("k", long)
+    assert mint.check(value).session == session
     assert len(mint.kept) == 1
     clock.now += 700
-    assert mint.check(later) == Minted("k", long)
+    assert mint.check(later).session == session
     assert Mint(SECRET, clock).check(later) is None, "not without the session it is for"
     clock.now += 700
     mint.make("k", {"instructions": "y" * 3_000}, 600)
@@ -73,12 +74,45 @@ def test_a_session_too_long_for_a_header_is_kept_while_its_key_holds(clock):
 
 def test_what_is_kept_is_bounded(clock, monkeypatch):
     monkeypatch.setattr(ephemeral, "KEPT_BYTES", 10_000)
+    monkeypatch.setattr(ephemeral, "KEPT_OF_ONE", 10_000)
     mint = Mint(SECRET, clock)
-    mint.make("k", {"instructions": "x" * 6_000}, 600)
+    mint.make("k", long("x"), 600)
     with pytest.raises(Busy):
-        mint.make("k", {"instructions": "y" * 6_000}, 600)
+        mint.make("other", long("y"), 600)
     clock.now += 600
-    mint.make("k", {"instructions": "y" * 6_000}, 600)
+    mint.make("k", long("y"), 600)
+
+
+def test_no_key_fills_the_store_for_the_others(clock, monkeypatch):
+    monkeypatch.setattr(ephemeral, "KEPT_BYTES", 40_000)
+    monkeypatch.setattr(ephemeral, "KEPT_OF_ONE", 13_000)
+    mint = Mint(SECRET, clock)
+    for letter in "ab":
+        mint.make("k", long(letter), 600)
+        mint.make("k", long(letter), 600)
+    with pytest.raises(LimitReached) as refused:
+        mint.make("k", long("c"), 600)
+    assert refused.value.retry_after > 0
+    value, _ = mint.make("other", long("a"), 600)
+    assert mint.check(value).key == "other"
+    assert len(mint.kept) == 3, "what one key keeps is not what another does"
+    clock.now += 600
+    mint.make("k", long("c"), 600)
+
+
+def test_where_no_key_is_needed_all_of_the_store_is_for_all(clock, monkeypatch):
+    monkeypatch.setattr(ephemeral, "KEPT_BYTES", 20_000)
+    monkeypatch.setattr(ephemeral, "KEPT_OF_ONE", 5_000)
+    mint = Mint(SECRET, clock)
+    for letter in "abc":
+        mint.make("", long(letter), 600)
+    with pytest.raises(Busy):
+        mint.make("", long("d"), 600)
+
+
+def long(letter: str) -> dict[str, str]:
+    """Give a session that is too long for a header."""
+    return {"instructions": letter * 6_000}
 
 
 ALPHABET = string.ascii_letters + string.digits + "-_.= \x00é\udc80"

@@ -165,3 +165,40 @@ def second(seconds: float = 1.0) -> np.ndarray:
 )
 def test_audio_is_counted_however_it_comes(event, seconds):
     assert seconds_of(event) == pytest.approx(seconds)
+
+
+def test_short_lived_keys_per_minute(clock):
+    allowance = Allowance(LimitsConfig(mints_per_minute=2), clock)
+    allowance.take_mint()
+    allowance.take_mint()
+    with pytest.raises(LimitReached, match="2 short-lived keys per minute") as caught:
+        allowance.take_mint()
+    assert caught.value.retry_after == pytest.approx(30)
+    clock.now += 30
+    allowance.take_mint()
+
+
+def test_other_limits_hold_for_keys_in_use_and_what_was_used_stays_used(clock):
+    allowances = Allowances(LimitsConfig(responses_per_minute=10), clock)
+    used = allowances.of("used")
+    for _ in range(9):
+        used.take_response()
+    allowances.reload(LimitsConfig(responses_per_minute=5, sessions=1, mints_per_minute=1))
+    used.take_response()
+    with pytest.raises(LimitReached):
+        used.take_response()
+    used.enter()
+    with pytest.raises(LimitReached):
+        used.enter()
+    used.take_mint()
+    for _ in range(5):
+        allowances.of("new").take_response()
+    with pytest.raises(LimitReached):
+        allowances.of("new").take_response()
+    allowances.reload(LimitsConfig())
+    used.take_response()
+    allowances.reload(LimitsConfig(responses_per_minute=2))
+    used.take_response()
+    used.take_response()
+    with pytest.raises(LimitReached):
+        used.take_response()

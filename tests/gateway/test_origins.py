@@ -33,6 +33,8 @@ APP = "https://app.example"
         (APP, "voice.example", True),
         (APP + ":444", "voice.example", False),
         ("http://app.example", "voice.example", False),
+        ("http://voice.example", "voice.example:443", False),
+        ("https://voice.example", "voice.example:80", False),
     ],
 )
 def test_where_keys_are_needed(origin, host, allowed):
@@ -50,6 +52,13 @@ def test_where_keys_are_needed(origin, host, allowed):
         # A name of somebody else's that leads to this machine, since a moment ago.
         ("http://evil.example:8765", "evil.example:8765", False),
         ("http://127.0.0.1.evil.example", "127.0.0.1.evil.example", False),
+        # Another server's page on this machine.
+        ("http://localhost:3000", "localhost:8765", False),
+        ("http://localhost:3000", "127.0.0.1:8765", False),
+        ("http://localhost:8765", "127.0.0.1:8765", False),
+        ("http://localhost", "localhost:8765", False),
+        ("https://localhost", "localhost", False),
+        ("https://localhost:8765", "localhost:8765", False),
         (APP, "localhost:8765", True),
         (None, "evil.example:8765", True),
     ],
@@ -57,6 +66,49 @@ def test_where_keys_are_needed(origin, host, allowed):
 def test_where_none_is_needed_the_page_must_come_from_this_machine(origin, host, allowed):
     headers = {"host": host} | ({} if origin is None else {"origin": origin})
     assert Origins([APP], keyless=True).allows(headers) is allowed
+
+
+@pytest.mark.parametrize("keyless", [True, False])
+@pytest.mark.parametrize(
+    ("origin", "host", "allowed"),
+    [
+        ("https://localhost", "localhost", True),
+        ("https://localhost:8443", "localhost:8443", True),
+        ("http://localhost", "localhost", False),
+        ("http://localhost:443", "localhost", False),
+        ("http://localhost:8443", "localhost:8443", False),
+    ],
+)
+def test_with_tls_a_page_without_it_is_not_ours(keyless, origin, host, allowed):
+    origins = Origins([], keyless=keyless, tls=True)
+    assert origins.allows({"host": host, "origin": origin}) is allowed
+
+
+@pytest.mark.parametrize(
+    ("host", "known"),
+    [
+        ("localhost:1", True),
+        ("LocalHost", True),
+        ("127.0.0.1:8765", True),
+        ("[::1]:8765", True),
+        ("voice.localhost", True),
+        ("my-machine:8765", True),
+        ("app.example", True),
+        ("", True),
+        ("evil.example", False),
+        ("evil.example:8765", False),
+        ("127.0.0.1.evil.example", False),
+        ("localhost.evil.example", False),
+        ("10.0.0.1", False),
+        ("0.0.0.0:8765", False),
+        ("[::1]evil.example", False),
+    ],
+)
+def test_by_which_names_we_may_be_called_while_no_key_is_needed(host, known):
+    headers = {"host": host} if host else {}
+    assert Origins([APP], keyless=True, name="My-Machine").knows(headers) is known
+    assert Origins([APP], keyless=False).knows(headers)
+    assert Origins(["*"], keyless=True).knows(headers), "who lets all pages in has lost nothing"
 
 
 def test_all_pages_and_pages_without_an_origin_can_be_allowed():

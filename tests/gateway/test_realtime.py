@@ -16,6 +16,8 @@ from fakes import GUARD_S, question, undisturbed_logging
 from gateway_place import Place, bearer, rest, serving, until, written
 from openai.types.beta.realtime import SessionCreateResponse
 from openai.types.realtime import ClientSecretCreateResponse
+from websockets.asyncio.client import connect
+from websockets.exceptions import InvalidStatus
 
 from realtime.config import (
     AdmissionConfig,
@@ -341,6 +343,93 @@ async def test_a_short_lived_key_is_minted_with_the_session_it_is_for():
             again = await mint(place, key=minted.value, **more)
             assert again.status_code == 403
             assert error_of(again.json())[0] == "insufficient_permissions"
+
+
+async def test_no_cache_may_keep_one():
+    async with serving(KEYED) as place:
+        headers = {"Authorization": f"Bearer {KEY}"}
+        for path in ("/v1/realtime/client_secrets", "/v1/realtime/sessions"):
+            answer = await place.ask("POST", path, headers=headers, json={})
+            assert answer.headers["cache-control"] == "no-store"
+
+
+async def test_how_many_a_key_may_make_is_limited():
+    settings = replace(
+        limited(mints_per_minute=2), auth=AuthConfig(keys=(KEY, "another-key-of-this-server"))
+    )
+    async with serving(settings) as place:
+        assert [(await mint(place)).status_code for _ in range(2)] == [200, 200]
+        headers = {"Authorization": f"Bearer {KEY}"}
+        for path in ("/v1/realtime/client_secrets", "/v1/realtime/sessions"):
+            refused = await place.ask("POST", path, headers=headers, content=b"{")
+            assert (refused.status_code, refused.headers["retry-after"]) == (429, "30")
+            assert "2 short-lived keys per minute" in error_of(refused.json())[1]
+        assert (await mint(place, key="another-key-of-this-server")).status_code == 200
+
+
+async def test_a_short_lived_key_opens_nothing_but_its_session():
+    async with serving(KEYED) as place:
+        value = (await mint(place)).json()["value"]
+        status, body, _ = await place.refusal("/v1/pcm", **bearer(value))
+        assert (status, error_of(body)[0]) == (403, "insufficient_permissions")
+        assert place.gateway.admission.taken == 0
+        async with place.connect("/v1/realtime?intent=transcription", **bearer(value)) as socket:
+            session = (await until(socket, "session.created"))["session"]
+            assert session["type"] == "realtime"
+
+
+async def test_one_that_is_to_write_down_answers_nothing():
+    async with serving(KEYED) as place:
+        session = {"type": "transcription"}
+        value = (await mint(place, {"session": session})).json()["value"]
+        async with place.connect(**bearer(value)) as socket:
+            await until(socket, "session.created")
+            await socket.send(json.dumps({"type": "session.update", "session": session}))
+            await until(socket, "session.updated")
+            update = {"type": "session.update", "session": {"type": "realtime"}}
+            for message in (json.dumps(update), *written("Hello?")[1:]):
+                await socket.send(message)
+                error = (await until(socket, "error"))["error"]
+                assert "transcription" in error["message"]
+        assert place.engine.requests == []
+
+
+async def test_a_conversation_is_taken_up_by_the_key_that_began_it_alone():
+    other = "another-key-of-this-server"
+    async with serving(Settings(auth=AuthConfig(keys=(KEY, other)))) as place:
+        async with place.connect(**bearer(KEY)) as socket:
+            secret = (await until(socket, "session.created"))["session"]["resume"]
+            for path in ("/v1/realtime", "/v1/pcm"):
+                path = f"{path}?conversation={secret}"
+                async with place.connect(path, **bearer(other)) as thief:
+                    told = await until(thief, "error") if "pcm" in path else None
+                    assert told is None or told["code"] == "conversation_not_found"
+            assert await socket.ping()
+        value = (await mint(place)).json()["value"]
+        again = f"/v1/realtime?conversation={secret}"
+        async with place.connect(again, **bearer(value)) as socket:
+            assert (await until(socket, "session.created"))["session"]["resume"] == secret
+
+
+async def test_names_of_others_are_refused_while_no_key_is_needed():
+    evil = {"Host": "evil.example:8765"}
+    paths = ("/", "/web/main.js", "/healthz", "/metrics", "/v1/realtime", "/nowhere")
+    async with serving(Settings()) as place:
+        for path in paths:
+            answer = await place.ask("GET", path, headers=evil)
+            assert (answer.status_code, error_of(answer.json())[0]) == (421, "host_not_allowed")
+        for path in ("/v1/realtime", "/v1/pcm", "/nowhere"):
+            url = f"ws://evil.example:8765{path}"
+            with pytest.raises(InvalidStatus) as refused:
+                async with connect(url, proxy=None, host="127.0.0.1", port=place.port):
+                    pass
+            body = json.loads(refused.value.response.body)
+            assert refused.value.response.status_code == 421
+            assert error_of(body)[0] == "host_not_allowed"
+        for host in ("localhost:1", f"127.0.0.1:{place.port}", "[::1]"):
+            assert (await place.ask("GET", "/", headers={"Host": host})).status_code == 200
+    async with serving(KEYED) as place:
+        assert (await place.ask("GET", "/", headers=evil)).status_code == 200
 
 
 async def test_it_holds_ten_minutes_unless_said_otherwise():

@@ -52,6 +52,8 @@ class OpenAiCodec:
         self.beta = beta
         self.binary = binary
         self.session = default_session(defaults)
+        self.bound: str | None = None
+        """The type that the session must keep; None: it may change."""
         self.identity: Event = {"object": "realtime.session", "expires_at": expires_at}
         self.conversation = "conv_"
         self.ingest = Ingest(self.format)
@@ -89,6 +91,10 @@ class OpenAiCodec:
     def configure(self, session: Event) -> list[PeerInput]:
         """Give the inputs that apply an initial session object; raise BadEvent if it is wrong."""
         return [self.update(modern(session, "session") if self.beta else session)]
+
+    def bind(self) -> None:
+        """Let the session stay of the type that it has now."""
+        self.bound = self.session["type"]
 
     def decode(self, message: bytes | str) -> Iterator[PeerInput]:
         """Yield what a client event says; raise BadEvent if it is none."""
@@ -146,6 +152,8 @@ class OpenAiCodec:
             case messages.ItemTruncate():
                 yield self.truncate(said)
             case messages.ResponseCreate(response=response):
+                if self.bound == "transcription":
+                    raise not_of(self.bound, "response")
                 asked = response or {}
                 asked = modern(asked, "response") if self.beta else asked
                 options = read_response(asked, self.session, self.defaults)
@@ -176,6 +184,8 @@ class OpenAiCodec:
     def update(self, patch: Event) -> PeerInput:
         """Take an update of the session object; refuse another format in the middle of speech."""
         merged = merge(self.session, patch, self.defaults)
+        if self.bound not in (None, merged["type"]):
+            raise not_of(self.bound, "session.type")
         format = AudioFormat.of(merged["audio"]["input"]["format"])
         if format != self.format:
             if self.speaking or self.appended:
@@ -389,3 +399,8 @@ def limit(left: events.Limit) -> Event:
         "remaining": left.remaining,
         "reset_seconds": left.reset_s,
     }
+
+
+def not_of(bound: str | None, param: str) -> BadEvent:
+    """Refuse what a session of this type is not for."""
+    return BadEvent(f"The short-lived key is for a session of type {bound}.", param=param)

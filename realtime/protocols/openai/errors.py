@@ -52,6 +52,7 @@ ASKED_WRONGLY = frozenset(
         "bad_message",
         "rate_limit_exceeded",
         "session_expired",
+        "invalid_api_key",
         "wrong_type",
     }
 )
