@@ -21,6 +21,7 @@ import msgspec
 from realtime.audio.endpoint import EndpointConfig
 from realtime.engine.link import WorkerConfig
 from realtime.errors import ConfigError
+from realtime.service_links import service_links
 from realtime.session import SessionConfig
 
 DEMO_MODEL = Path(__file__).parent / "demo_model"
@@ -57,6 +58,8 @@ class ServerConfig:
     """A file in PEM: the certificate, and those up to the root behind it."""
     tls_key: str | None = None
     """A file in PEM: the certificate's private key, without a password."""
+    tls_by_proxy: bool = False
+    """A proxy before this server speaks TLS: that keys come here without it is no cause to warn."""
     strangers: int = 1_024
     """Connections that have shown no key (yet), in all; one more, and the oldest is closed. No
     more than a quarter of the descriptors that the system allows."""
@@ -326,7 +329,10 @@ def from_environment(environment: Mapping[str, str], known: Mapping[Key, Any]) -
     """Read REALTIME_SERVER_PORT and the like."""
     names = {PREFIX + "_".join(key).upper(): key for key in known}
     given = {}
+    links = service_links(environment)
     for name, value in environment.items():
+        if name in links:
+            continue
         if name not in names:
             close = difflib.get_close_matches(name, names, n=1)
             known_as = f"did you mean {close[0]}?" if close else f"they are {PREFIX}SECTION_KEY."

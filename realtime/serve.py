@@ -13,7 +13,7 @@ import signal
 import socket
 import sys
 import textwrap
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Collection, Generator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
@@ -23,11 +23,15 @@ import typer
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from realtime.config import Settings
+    from realtime.config import ServerConfig, Settings
     from realtime.engine.api import Loading, ModelInfo
     from realtime.engine.process import WorkerEngine
 
 STOPPED_TWICE = 130
+IN_THE_CLEAR = (
+    "keys and speech cross the network unencrypted: give --tls-certificate and --tls-key, or set "
+    "server.tls_by_proxy where a proxy speaks TLS"
+)
 
 
 def serve(
@@ -114,6 +118,7 @@ def serve(
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     from realtime import config as configuration
     from realtime.errors import ConfigError, RealtimeError
+    from realtime.service_links import service_links
 
     options: dict[configuration.Key, object] = {
         ("server", "host"): host,
@@ -142,7 +147,7 @@ def serve(
         leave(str(error), 2)
     as_json = settings.server.log_json
     try:
-        if run(settings, read):
+        if run(settings, read, service_links(environment)):
             cut_off = "stopped at once; answers under way were cut off"
             leave(cut_off, STOPPED_TWICE, as_json=as_json)
     except ConfigError as error:
@@ -162,10 +167,10 @@ def leave(reason: str, code: int, *, as_json: bool = False) -> NoReturn:
     raise typer.Exit(code)
 
 
-def run(settings: Settings, read: Callable[[], Settings]) -> bool:
+def run(settings: Settings, read: Callable[[], Settings], ignored: Collection[str] = ()) -> bool:
     """Bind the port, load the model, serve until a signal; tell whether a second one came.
 
-    The settings are read again whenever SIGHUP says so.
+    The settings are read again whenever SIGHUP says so; `ignored` are variables that are none.
     """
     import uvloop
 
@@ -175,12 +180,16 @@ def run(settings: Settings, read: Callable[[], Settings]) -> bool:
     from realtime.gateway.tls import tls_context
 
     log.configure(level=settings.server.log_level, json=settings.server.log_json)
+    if ignored:
+        log_line("ignored, as they are Kubernetes' service links", variables=sorted(ignored))
     tls_context(settings.server)
     keyless = not Keyring(settings.auth).required
     with (
         bind(settings.server.host, settings.server.port, loopback_only=keyless) as listening,
         asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
     ):
+        if not keyless and in_the_clear(settings.server, listening):
+            warn(IN_THE_CLEAR)
         return runner.run(serve_model(settings, listening, read))
 
 
@@ -274,6 +283,21 @@ def logged(console: Console) -> Generator[Callable[[Loading], None], None, None]
             log_line("loading", stage=stage)
 
     yield show
+
+
+def in_the_clear(config: ServerConfig, listening: socket.socket) -> bool:
+    """Tell whether what others send here, keys and speech, can be read on the way."""
+    from ipaddress import ip_address
+
+    protected = config.tls_certificate is not None or config.tls_by_proxy
+    return not protected and not ip_address(listening.getsockname()[0]).is_loopback
+
+
+def warn(event: str) -> None:
+    """Write a warning to the log."""
+    import structlog
+
+    structlog.get_logger().warning(event)
 
 
 def log_line(event: str, **more: object) -> None:

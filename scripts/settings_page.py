@@ -21,7 +21,8 @@ HEAD = """# Settings
 
 `realtime serve --config FILE` reads them from TOML; each can also come from the environment as
 `REALTIME_SECTION_KEY` (`REALTIME_SESSION_SAMPLING_TEMPERATURE` for `sampling.temperature`), and
-some from options, which win. Written by `scripts/settings_page.py`.
+some from options, which win. What Kubernetes puts there for a service called `realtime...` is
+ignored. Written by `scripts/settings_page.py`.
 """
 SECRET = "(a secret)"
 

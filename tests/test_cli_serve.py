@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,10 +18,11 @@ from typer.main import get_command
 from typer.testing import CliRunner
 
 from realtime.cli import app
-from realtime.config import DEMO_MODEL, Settings
+from realtime.config import DEMO_MODEL, ServerConfig, Settings
 from realtime.engine.api import Memory, ModelInfo
 from realtime.engine.link import WorkerConfig
-from realtime.serve import address, banner, own_name
+from realtime.gateway.keys import add_key, new_key
+from realtime.serve import address, banner, in_the_clear, own_name
 
 ROOT = Path(__file__).parents[1]
 MODEL = ModelInfo("a-model", 8192, 4_500_000, "float32", "cpu")
@@ -92,6 +94,60 @@ def test_keys_and_certificates_that_cannot_be_read(run, arguments, words):
     assert result.exit_code == 2
     assert words in result.stderr
     assert result.stderr.count("\n") == 1
+
+
+class Listening:
+    """A socket, as far as its address goes."""
+
+    def __init__(self, host: str) -> None:
+        self.host = host
+
+    def getsockname(self) -> tuple[str, int]:
+        return self.host, 8765
+
+
+@pytest.mark.parametrize(
+    ("host", "config", "warned"),
+    [
+        ("0.0.0.0", ServerConfig(), True),
+        ("::", ServerConfig(), True),
+        ("10.0.0.1", ServerConfig(), True),
+        ("127.0.0.1", ServerConfig(), False),
+        ("::1", ServerConfig(), False),
+        ("0.0.0.0", ServerConfig(tls_certificate="c.pem", tls_key="k.pem"), False),
+        ("0.0.0.0", ServerConfig(tls_by_proxy=True), False),
+    ],
+)
+def test_keys_that_can_be_read_on_the_way_are_warned_of(host, config, warned):
+    assert in_the_clear(config, Listening(host)) is warned
+
+
+def test_the_warning_is_one_line_and_says_what_to_do(run, monkeypatch, tmp_path):
+    async def stopped(*_) -> bool:
+        return False
+
+    def bind(*_, **__):
+        return nullcontext(Listening("10.0.0.1"))
+
+    add_key(tmp_path / "keys", new_key())
+    monkeypatch.setattr("realtime.gateway.server.bind", bind)
+    monkeypatch.setattr("realtime.serve.serve_model", stopped)
+    result = run("--key-file", str(tmp_path / "keys"))
+    assert result.exit_code == 0
+    (line,) = result.stderr.splitlines()
+    assert "unencrypted" in line
+    assert "--tls-certificate" in line
+    assert "server.tls_by_proxy" in line
+
+
+def test_service_links_are_ignored_in_one_line(run, monkeypatch):
+    monkeypatch.setenv("REALTIME_PORT", "tcp://10.0.0.1:8765")
+    monkeypatch.setenv("REALTIME_SERVER_PORT", "tcp://10.0.0.2:8765")
+    result = run("--host", "0.0.0.0")
+    ignored, refused = result.stderr.splitlines()
+    assert "Kubernetes" in ignored
+    assert "['REALTIME_PORT', 'REALTIME_SERVER_PORT']" in ignored
+    assert "Without a key" in refused
 
 
 @pytest.mark.parametrize("port", ["99999", "-1", "many"])
