@@ -62,6 +62,11 @@ class Metrics:
         self.slow_peers = Counter(
             "realtime_outbox_overflows", "Peers that did not read.", registry=registry
         )
+        self.log_lost = Gauge(
+            "realtime_log_lines_lost",
+            "Lines of the log that nobody took, since the start.",
+            registry=registry,
+        )
         self.engine_ready = Gauge(
             "realtime_engine_ready", "1 when the model is loaded.", registry=registry
         )

@@ -7,6 +7,7 @@ Exit codes: 0 stopped by a signal, 1 the model cannot be loaded, 2 a setting can
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import shutil
 import signal
@@ -16,7 +17,7 @@ import textwrap
 from collections.abc import Callable, Collection, Generator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated, NoReturn, TextIO, cast
 
 import typer
 
@@ -163,7 +164,8 @@ def leave(reason: str, code: int, *, as_json: bool = False) -> NoReturn:
 
         structlog.get_logger().error("stopped", reason=reason, code=code)
     else:
-        typer.echo(f"realtime: {reason}", err=True)
+        with contextlib.suppress(OSError, ValueError):  # perhaps nobody listens any more
+            typer.echo(f"realtime: {reason}", err=True)
     raise typer.Exit(code)
 
 
@@ -237,7 +239,9 @@ async def tell(engine: WorkerEngine, settings: Settings, address: str, keys: str
     """Show how loading goes, and at its end what is served and how to try it."""
     from rich.console import Console
 
-    console = Console(stderr=True)
+    from realtime.gateway.log import terminal
+
+    console = Console(file=cast("TextIO", terminal()))
     plain = settings.server.log_json or not console.is_terminal
     with (logged if plain else drawn)(console) as engine.on_loading:
         model = await engine.ready()
