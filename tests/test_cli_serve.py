@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
 import socket
 import subprocess
 import sys
+import time
+import urllib.error
+import urllib.request
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
@@ -25,6 +29,7 @@ from realtime.gateway.keys import add_key, new_key
 from realtime.serve import address, banner, in_the_clear, own_name
 
 ROOT = Path(__file__).parents[1]
+LOST = b"realtime_log_lines_lost "
 MODEL = ModelInfo("a-model", 8192, 4_500_000, "float32", "cpu")
 
 
@@ -235,6 +240,70 @@ def test_a_hangup_while_loading_ends_nothing(tmp_path):
         server.kill()
         server.wait()
         server.stderr.close()
+
+
+def worker_of(server: subprocess.Popen[bytes]) -> int:
+    """Find the server's worker in /proc."""
+    parents = {}
+    for folder in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            stat = (folder / "stat").read_text()
+            parents[int(folder.name)] = int(stat.rpartition(")")[2].split()[1])
+    (worker,) = [child for child, parent in parents.items() if parent == server.pid]
+    return worker
+
+
+def readiness(url: str) -> tuple[int, dict]:
+    """Ask a server whether it is ready."""
+    try:
+        with urllib.request.urlopen(f"{url}/readyz") as response:
+            return response.status, json.load(response)
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code, json.load(error)
+
+
+def until(url: str, status: int) -> dict:
+    """Wait until the server answers so; give what it says."""
+    while (told := readiness(url))[0] != status:
+        time.sleep(0.05)
+    return told[1]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks for the worker in /proc")
+def test_nobody_who_reads_the_log_and_a_worker_that_stops_or_dies_end_nothing():
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    reading, writing = os.pipe()
+    os.close(reading)
+    command = [sys.executable, "-m", "realtime", "serve", "--port", str(port)]
+    server = subprocess.Popen(command, stdout=writing, stderr=writing, cwd=ROOT)
+    os.close(writing)
+    url = f"http://127.0.0.1:{port}"
+    try:
+        while True:
+            assert server.poll() is None
+            with contextlib.suppress(OSError):
+                until(url, 200)
+                break
+        first = worker_of(server)
+        os.kill(first, signal.SIGSTOP)
+        assert until(url, 503)["reason"] == "the worker gives no sign of life"
+        os.kill(first, signal.SIGCONT)
+        until(url, 200)
+        os.kill(first, signal.SIGKILL)
+        assert until(url, 503)["reason"] == "the worker ended: killed by signal 9"
+        until(url, 200)
+        assert worker_of(server) != first
+        with urllib.request.urlopen(f"{url}/metrics") as page:
+            (line,) = [line for line in page.read().splitlines() if line.startswith(LOST)]
+        assert float(line.split()[1]) > 3
+        server.send_signal(signal.SIGTERM)
+        assert server.wait(60) == 0
+    finally:
+        server.kill()
+        server.wait()
 
 
 def test_the_banner_says_what_and_where_and_how_to_go_on():

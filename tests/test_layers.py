@@ -46,6 +46,7 @@ TENSORS = {
 LOOPS = ("realtime.gateway", "realtime.cli", "realtime.serve", "realtime.ask", "client")
 LOOP_MODULES = {
     "realtime.engine.link",
+    "realtime.engine.live",
     "realtime.engine.process",
     "realtime.engine.worker",
     "realtime.engine.fake",

@@ -121,8 +121,6 @@ class Answering:
                 self._forget(serial)
             case wire.Confirm(serial):
                 self.scheduler.confirm(serial)
-            case wire.Ping():
-                self.send(wire.Pong())
             case _:
                 assert_never(message)
 

@@ -16,6 +16,9 @@ from numpy.typing import NDArray
 Finish = Literal["stop", "length"]
 """Why generation ended by itself: an end token, or the limit on new tokens."""
 
+STALLED = "stalled"
+"""The stage of a model that is loaded, in a process that gives no sign of life at present."""
+
 Priority = Literal["normal", "low"]
 """Order of service: a peer waits for `normal`; `low` is speculative or side work."""
 
@@ -195,6 +198,8 @@ class Loading:
 
     stage: str
     fraction: float
+    reason: str = ""
+    """Why there is no model (any more), for anybody to read; empty: it is loaded the first time."""
 
 
 class Engine(Protocol):

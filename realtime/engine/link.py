@@ -28,6 +28,9 @@ LAST_WORDS = 20
 LINE = 16_384
 """Bytes of one line of the worker's log; longer lines are cut in pieces."""
 
+SILENCE_S = 3.0
+"""Without a pulse for so long a worker is taken for stopped; limits on silence are no finer."""
+
 Command = Callable[["WorkerConfig"], list[str]]
 
 log = structlog.get_logger(__name__)
@@ -71,8 +74,12 @@ class WorkerConfig:
 
     It must be longer than the longest step: a 7B model on a CPU reads a long prompt for minutes.
     """
+    cuda_stall_after: float | None = 30.0
+    """The same on a GPU, where a step takes milliseconds."""
+    load_stall_after: float | None = 900.0
+    """The same while the model is loaded: seconds in which neither the stage nor the log moves."""
     backoff: float = 1.0
-    """Seconds before the second try to load; doubled for each further one."""
+    """Seconds before the second try to load; doubled for each further one, at most 30."""
 
     def __post_init__(self) -> None:
         """Refuse numbers that make no worker."""
@@ -86,8 +93,14 @@ class WorkerConfig:
             raise ValueError("kv_bytes must be at least 1")
         if self.threads is not None and self.threads < 1:
             raise ValueError("threads must be at least 1")
-        if self.stall_after is not None and self.stall_after <= 0:
-            raise ValueError("stall_after must be above 0")
+        for name in ("stall_after", "cuda_stall_after", "load_stall_after"):
+            limit = getattr(self, name)
+            if limit is not None and limit <= 0:
+                raise ValueError(f"{name} must be above 0")
+
+    def patience(self, device: str) -> float | None:
+        """Give the limit on silence of a model that is loaded."""
+        return self.cuda_stall_after if device.startswith("cuda") else self.stall_after
 
 
 class Link:
@@ -106,7 +119,16 @@ class Link:
         """Clips that it was sent, the oldest first."""
         self.reading: frozenset[int] = frozenset()
         """The answers whose prompts the model is reading."""
-        self.pong = asyncio.Event()
+        self.patience: float | None = None
+        """Seconds without a sign until it is killed."""
+        self.sign = asyncio.Event()
+        """Something came."""
+        self.rounds = 0
+        self.still = 0.0
+        """Seconds for which it was alive and came no further."""
+        self.loading = True
+        self.verdict = ""
+        """Why we killed it, if we did."""
         self.words: deque[str] = deque(maxlen=LAST_WORDS)
 
     @classmethod
@@ -114,7 +136,11 @@ class Link:
         """Start a worker that holds the other end of a new socket pair, as `--fd`."""
         ours, theirs = socket.socketpair()
         with theirs:
-            reader, writer = await asyncio.open_unix_connection(sock=ours)
+            try:
+                reader, writer = await asyncio.open_unix_connection(sock=ours)
+            except BaseException:
+                ours.close()
+                raise
             try:
                 # Its own session: Ctrl-C in a terminal is for the gateway alone.
                 process = await asyncio.create_subprocess_exec(
@@ -147,9 +173,17 @@ class Link:
         """Wait for the next message; None when the worker is gone."""
         try:
             (size,) = wire.LENGTH.unpack(await self.reader.readexactly(wire.LENGTH.size))
-            return wire.FROM_WORKER.decode(await self.reader.readexactly(size))
+            message = wire.FROM_WORKER.decode(await self.reader.readexactly(size))
         except (asyncio.IncompleteReadError, ConnectionError):
             return None
+        self.sign.set()
+        match message:
+            case wire.Pulse(rounds, waiting):
+                moves = waiting or rounds != self.rounds
+                self.rounds, self.still = rounds, 0.0 if moves else self.still + wire.PULSE_S
+            case wire.Progress():
+                self.still = 0.0
+        return message
 
     async def forward_log(self) -> None:
         """Pass on what the worker prints, line by line, until it is gone."""
@@ -167,19 +201,39 @@ class Link:
         # A progress bar writes one line over and over; its last state is enough.
         text = line.rstrip().rsplit(b"\r", 1)[-1].decode(errors="replace")
         if text:
+            self.still = 0.0 if self.loading else self.still  # a download draws its bar
             self.words.append(text)
             log.info("worker", pid=self.process.pid, line=text)
 
-    async def watch(self, patience: float) -> None:
-        """Kill the worker when its model's loop gives no sign for so many seconds."""
-        with contextlib.suppress(TimeoutError):
-            while True:
-                self.pong.clear()
-                self.send(wire.Ping())
-                async with asyncio.timeout(patience):
-                    await self.pong.wait()
-                await asyncio.sleep(patience / 4)
-        log.error("worker stalled", pid=self.process.pid, seconds=patience)
+    def loaded(self, patience: float | None) -> None:
+        """Note that the model is loaded and what its loop may take from now on."""
+        self.loading, self.still, self.patience = False, 0.0, patience
+
+    async def watch(self, tell: Callable[[bool], None]) -> None:
+        """Kill the worker when it is silent, or no further, for longer than `patience`.
+
+        Tell when it falls silent, and when it is heard again. Seconds are counted by what came and
+        by waits that were in vain, so that a gateway that was itself stopped blames nobody.
+        """
+        silent = 0.0
+        while self.patience is None or max(silent, self.still) < self.patience:
+            self.sign.clear()
+            try:
+                async with asyncio.timeout(SILENCE_S):
+                    await self.sign.wait()
+            except TimeoutError:
+                silent += SILENCE_S
+                tell(True)
+            else:
+                if silent:
+                    tell(False)
+                silent = 0.0
+        self.verdict = (
+            f"it {'gave no sign' if silent else 'came no further'} for {self.patience:g} s"
+        )
+        log.error(
+            "worker stalled", pid=self.process.pid, seconds=self.patience, silent=bool(silent)
+        )
         self.kill()
 
     def kill(self) -> None:
@@ -196,7 +250,8 @@ class Link:
         code = await self.process.wait()
         with contextlib.suppress(ConnectionError):
             await self.writer.wait_closed()
-        return f"killed by signal {-code}" if code < 0 else f"exit code {code}"
+        how = f"killed by signal {-code}" if code < 0 else f"exit code {code}"
+        return f"{how}, for {self.verdict}" if self.verdict else how
 
 
 def command(config: WorkerConfig) -> list[str]:

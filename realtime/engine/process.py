@@ -1,5 +1,9 @@
 """An Engine over a worker process: starts it, watches it, starts it again when it dies.
 
+A model that cannot be loaded at the start is an error, told once. One that was loaded before is
+tried again for ever, whatever the reason: what is missing (memory, a descriptor, a mounted disk)
+may come back, and until then `status` tells why there is no model.
+
 When it dies, every answer in flight is asked for again with what was received as its prefix, so
 that nothing is lost or repeated. No torch here: the gateway stays light and its event loop free.
 
@@ -7,7 +11,7 @@ When it dies at several prompts at once, each is from then on read alone, so tha
 at is found and no other is blamed.
 
 Bounds: at most `slots + queue` live answers, then Busy. What a consumer has not taken yet of one
-answer is kept as at most `PENDING` deltas; later ones are joined to the last, losing nothing.
+answer is kept as at most `live.PENDING` deltas; later ones are joined to the last, losing nothing.
 """
 
 from __future__ import annotations
@@ -16,91 +20,45 @@ import asyncio
 import contextlib
 import itertools
 import secrets
-from collections import deque
 from collections.abc import AsyncIterator, Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Self, assert_never
 
 import structlog
 
 from realtime.engine import wire
-from realtime.engine.api import Delta, Loading, ModelInfo, Request
+from realtime.engine.api import STALLED, Delta, Loading, ModelInfo, Request
 from realtime.engine.link import Command, Link, WorkerConfig, command
+from realtime.engine.live import Answer
 from realtime.engine.pace import Pace
 from realtime.errors import Busy, EngineError, ModelError, WorkerLost
 
 __all__ = ["WorkerConfig", "WorkerEngine"]
 
-PENDING = 64
-"""Deltas kept apart for a consumer that lags."""
 RETRY_AFTER, RETRY_AFTER_LOADING = 1.0, 5.0
 """Seconds; until the first answer has ended, and while there is no model."""
+MAX_BACKOFF = 30.0
+"""Seconds at most between two tries to start a worker."""
 KNOWN_CLIPS = 4096
 """Clip ids remembered as sent; a forgotten one is simply sent again."""
 
 log = structlog.get_logger(__name__)
 
 
-class Answer:
-    """One live answer: what was asked, what has come, what its consumer has not taken yet."""
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """How one worker's life ended."""
 
-    def __init__(self, serial: int, request: Request) -> None:
-        self.serial = serial
-        self.request = request
-        self.clips = wire.clips_of(request)
-        self.received: list[int] = []
-        self.deaths = 0
-        """Deaths of the worker while at this answer, since the last token."""
-        self.asked = 0
-        """How often the present worker was asked; 0 means that it does not know of this answer."""
-        self.begun = False
-        """Whether the present worker is at it and has brought no token of it yet."""
-        self.suspect = False
-        """Whether a worker died at this answer or at another that it was at, too."""
-        self.pending: deque[Delta] = deque()
-        self.error: Exception | None = None
-        self.over = False
-        """Nothing more will come: it finished or failed."""
-        self.news = asyncio.Event()
+    how: str
+    """In words that anybody may read."""
+    loaded: bool
+    words: tuple[str, ...]
+    """Its last lines in the log."""
 
-    def rest(self) -> Request:
-        """Give the request for what has not come yet."""
-        return replace(self.request, prefix=(*self.request.prefix, *self.received))
-
-    def push(self, delta: Delta) -> None:
-        """Keep a delta for the consumer, joined to the last one when many wait."""
-        if delta.tokens:
-            self.received.extend(delta.tokens)
-            self.deaths, self.begun, self.suspect = 0, False, False
-        elif not delta.finish:
-            return
-        self.over = delta.finish is not None
-        if len(self.pending) >= PENDING:
-            last = self.pending.pop()
-            delta = replace(
-                delta,
-                tokens=last.tokens + delta.tokens,
-                text=last.text + delta.text,
-                logprobs=last.logprobs + delta.logprobs,
-            )
-        self.pending.append(delta)
-        self.news.set()
-
-    def fail(self, error: Exception) -> None:
-        """End with an error, which the consumer gets after what is pending."""
-        if not self.over:
-            self.error, self.over = error, True
-            self.news.set()
-
-    async def take(self) -> Delta:
-        """Give the next delta, or raise what ended the answer."""
-        while not self.pending:
-            if self.error:
-                raise self.error
-            self.news.clear()
-            await self.news.wait()
-        return self.pending.popleft()
+    def hopeless(self, failed: int) -> str:
+        """Say that so many lives were spent on loading, and what the last one said."""
+        return "\n".join([f"loading failed {failed} times; {self.how}", *self.words])
 
 
 class WorkerEngine:
@@ -118,10 +76,16 @@ class WorkerEngine:
         self.command = command
         self.state: ModelInfo | Loading = Loading("starting", 0.0)
         self.failure: Exception | None = None
-        """Why there will never be an answer (again)."""
+        """Why there will never be an answer: no model was ever loaded, or the engine is closed."""
         self.live: dict[int, Answer] = {}
         self.link: Link | None = None
         """The worker, once it is ready."""
+        self.info: ModelInfo | None = None
+        """The model that was loaded, now or before."""
+        self.reason = ""
+        """Why there is no model any more; words that anybody may read."""
+        self.away = False
+        """It was tried in vain so often that nobody is let wait for it."""
         self.restarts = 0
         self.pace = Pace(RETRY_AFTER)
         self.serials = itertools.count(1)
@@ -187,6 +151,9 @@ class WorkerEngine:
     def _admit(self, request: Request) -> Answer:
         """Take a request among the live ones, or raise why not."""
         self._refuse_when_failed()
+        if self.away:
+            text = f"there is no model at present: {self.reason}"
+            raise Busy(text, retry_after=RETRY_AFTER_LOADING)
         if len(self.live) >= self.config.slots + self.config.queue:
             retry_after = self.pace.retry_after if self.link else RETRY_AFTER_LOADING
             raise Busy(f"{len(self.live)} answers are wanted already", retry_after=retry_after)
@@ -223,7 +190,7 @@ class WorkerEngine:
             del link.known[next(iter(link.known))]
 
     async def _supervise(self) -> None:
-        """Run one worker after the other until one says that the model cannot be loaded."""
+        """Run one worker after the other until the first one cannot be had."""
         failure: Exception = EngineError("the engine is closed")
         try:
             await self._run_workers()
@@ -236,57 +203,89 @@ class WorkerEngine:
         finally:
             self.failure = failure
             self.news.set()
-            for answer in self.live.values():
-                answer.fail(failure)
+            self._fail(failure)
 
     async def _run_workers(self) -> None:
-        """Start workers for ever; raise ModelError when loading is hopeless."""
-        hopeless = 0
+        """Start workers for ever; raise ModelError when none was ever loaded and none will be."""
+        failed = 0
         while True:
-            self._tell(Loading("starting", 0.0))
-            link = await Link.open(self.command(self.config))
-            how, loaded = await self._run(link)
-            log.error("worker died", how=how, loaded=loaded, answers=len(self.live))
+            self._tell(Loading("starting", 0.0, self.reason))
+            ending = await self._live()
             self.restarts += 1
-            self._bury(link)
-            hopeless = 0 if loaded else hopeless + 1
-            if hopeless >= self.config.deaths:
-                words = "\n".join(link.words)
-                raise ModelError(f"the worker died {hopeless} times while loading, {how}\n{words}")
-            if hopeless:
-                await asyncio.sleep(self.config.backoff * 2 ** (hopeless - 1))
+            self.reason = ending.how
+            failed = 0 if ending.loaded else failed + 1
+            self.away = failed >= self.config.deaths
+            if self.away and self.info is None:
+                raise ModelError(ending.hopeless(failed))
+            if self.away:
+                self._fail(WorkerLost(f"there is no model at present: {self.reason}"))
+            if failed:
+                self._tell(Loading("starting", 0.0, self.reason))
+                await asyncio.sleep(
+                    min(self.config.backoff * 2 ** min(failed - 1, 16), MAX_BACKOFF)
+                )
 
-    async def _run(self, link: Link) -> tuple[str, bool]:
-        """Serve one worker until it is gone; tell how it ended and whether it ever was ready."""
-        tasks = [asyncio.create_task(link.forward_log())]
+    async def _live(self) -> Ending:
+        """See one worker from its start to its end; raise ModelError when it is the first."""
+        link: Link | None = None
+        try:
+            link = await Link.open(self.command(self.config))
+            how = f"the worker ended: {await self._run(link)}"
+        except ModelError as error:
+            if self.info is None:
+                raise
+            log.error("model cannot be loaded again", reason=str(error))
+            how = "the model cannot be loaded any more; the log says why"
+        except Exception as error:
+            # A descriptor, memory or the program is missing, or what came was no message.
+            log.exception("worker broke" if link else "worker cannot be started")
+            # No more than the system's words: the rest may name paths.
+            why = (isinstance(error, OSError) and error.strerror) or type(error).__name__
+            how = f"the worker {'broke' if link else 'cannot be started'}: {why}"
         loaded = False
+        if link is not None:
+            loaded = not link.loading
+            log.error("worker died", how=how, loaded=loaded, answers=len(self.live))
+            self._bury(link)
+        return Ending(how, loaded, tuple(link.words) if link else ())
+
+    async def _run(self, link: Link) -> str:
+        """Serve one worker until it is gone; tell how it ended."""
+        link.patience = self.config.load_stall_after
+        logging = asyncio.create_task(link.forward_log())
+        watching = asyncio.create_task(link.watch(lambda silent: self._silent(link, silent)))
         try:
             while (message := await link.receive()) is not None:
-                if isinstance(message, wire.Ready):
-                    loaded = True
-                    if self.config.stall_after:
-                        tasks.append(asyncio.create_task(link.watch(self.config.stall_after)))
                 self._heard(message, link)
         finally:
             self.link = None
-            for task in tasks[1:]:
-                task.cancel()
+            watching.cancel()
             how = await link.close()
             # The log ends by itself, now that nobody writes it.
-            await asyncio.gather(*tasks, return_exceptions=True)
-        return how, loaded
+            await asyncio.gather(watching, logging, return_exceptions=True)
+        return how
+
+    def _silent(self, link: Link, silent: bool) -> None:
+        """Tell that the worker gives no sign of life, or does again."""
+        log.warning("worker is silent" if silent else "worker is heard again", pid=link.process.pid)
+        if link.loading or self.info is None:
+            return
+        if silent:
+            self._tell(Loading(STALLED, 1.0, "the worker gives no sign of life"))
+        else:
+            self._tell(self.info)
 
     def _heard(self, message: wire.FromWorker, link: Link) -> None:
         """Act on one message of the worker; news of answers that nobody wants are dropped."""
         match message:
             case wire.Progress(loading):
-                self._tell(loading)
+                self._tell(replace(loading, reason=self.reason))
             case wire.Ready(info):
                 self._ready(info, link)
             case wire.Unloadable(reason):
                 raise ModelError(reason)
-            case wire.Pong():
-                link.pong.set()
+            case wire.Pulse():
+                pass  # it was felt by the link
             case wire.Begun(serials):
                 link.reading = frozenset(serials)
                 for serial in link.reading & self.live.keys():
@@ -319,7 +318,8 @@ class WorkerEngine:
         """Ask the worker for everything that is wanted, the oldest first."""
         told = {name: getattr(info, name) for name in info.__slots__}
         log.info("model loaded", **told | {"memory": str(info.memory)})
-        self.link = link
+        self.link, self.info, self.reason, self.away = link, info, "", False
+        link.loaded(self.config.patience(info.device))
         for answer in self.live.values():
             if not answer.over:
                 self._ask(answer, link)
@@ -333,6 +333,11 @@ class WorkerEngine:
         for clip in clips:
             link.known.pop(clip, None)
         self._ask(answer, link)
+
+    def _fail(self, error: Exception) -> None:
+        """End every answer that is wanted."""
+        for answer in self.live.values():
+            answer.fail(error)
 
     def _bury(self, link: Link) -> None:
         """Count a death of the worker against the answer that it was at.

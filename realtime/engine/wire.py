@@ -29,6 +29,7 @@ from realtime.errors import Busy, ContextTooLong, EngineError
 LENGTH = struct.Struct(">I")
 MAX_MESSAGE = 16 << 20
 """Bytes of one message; the longest clip, 30 s, is 0.96 MB. Longer ones are never sent."""
+PULSE_S = 1.0
 
 
 class System(msgspec.Struct, tag=True, array_like=True, frozen=True):
@@ -89,10 +90,6 @@ class Confirm(msgspec.Struct, tag=True, array_like=True, frozen=True):
     serial: int
 
 
-class Ping(msgspec.Struct, tag=True, array_like=True, frozen=True):
-    """Gateway to worker: answer between two steps of the model."""
-
-
 class Progress(msgspec.Struct, tag=True, array_like=True, frozen=True):
     """Worker to gateway: how far loading has come."""
 
@@ -141,12 +138,17 @@ class Missing(msgspec.Struct, tag=True, array_like=True, frozen=True):
     clips: tuple[str, ...]
 
 
-class Pong(msgspec.Struct, tag=True, array_like=True, frozen=True):
-    """Worker to gateway: the model's loop is alive."""
+class Pulse(msgspec.Struct, tag=True, array_like=True, frozen=True):
+    """Worker to gateway, every `PULSE_S` from a thread of its own: the process is alive."""
+
+    rounds: int
+    """Of the model's loop so far. Loading is none; a step that takes long stays in its round."""
+    waiting: bool
+    """The loop has nothing to do."""
 
 
-ToWorker = Hear | Ask | Cancel | Confirm | Ping
-FromWorker = Progress | Ready | Unloadable | Begun | Piece | Failed | Missing | Pong
+ToWorker = Hear | Ask | Cancel | Confirm
+FromWorker = Progress | Ready | Unloadable | Begun | Piece | Failed | Missing | Pulse
 
 ENCODER = msgspec.msgpack.Encoder()
 TO_WORKER: msgspec.msgpack.Decoder[ToWorker] = msgspec.msgpack.Decoder(ToWorker)

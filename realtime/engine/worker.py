@@ -1,8 +1,11 @@
-"""The worker process: the model's loop in the main thread, a thread that receives beside it.
+"""The worker process: the model's loop in the main thread, two threads beside it.
 
-Messages are acted on between two steps of the model, so a cancellation waits for at most the step
-that is running. The process ends as soon as the gateway's end of the socket closes: there are no
-orphans. Started by `engine.link`, with one end of a socket pair as file descriptor `--fd`.
+One thread receives; the other tells the gateway every second that the process is alive and how far
+the loop has come, so that a process that is stopped, a loop that hangs and a step that takes long
+can be told apart. Messages are acted on between two steps of the model, so a cancellation waits for
+at most the step that is running. The process ends as soon as the gateway's end of the socket
+closes: there are no orphans. Started by `engine.link`, with one end of a socket pair as file
+descriptor `--fd`.
 """
 
 from __future__ import annotations
@@ -14,6 +17,7 @@ import signal
 import socket
 import sys
 import threading
+import time
 import traceback
 from collections.abc import Iterator
 from typing import BinaryIO
@@ -34,24 +38,42 @@ class Gateway:
     def __init__(self, connection: socket.socket) -> None:
         self.connection = connection
         self.inbox: queue.Queue[wire.ToWorker] = queue.Queue(INBOX)
+        self.sending = threading.Lock()
+        self.rounds = 0
+        """Rounds of the model's loop; each begins by taking messages."""
+        self.waiting = False
+        """Whether the loop waits for a message."""
 
     def listen(self) -> None:
-        """Begin to receive. The thread ends with the process, and the process with the gateway."""
-        threading.Thread(target=self._receive, name="receive", daemon=True).start()
+        """Begin to receive, and to tell of life. The threads end with the process, and the process
+        with the gateway."""
+        for work in (self._receive, self._beat):
+            threading.Thread(target=work, name=work.__name__, daemon=True).start()
 
     def send(self, message: wire.FromWorker) -> None:
         """Send a message; without a gateway there is nothing left to do."""
+        frame = wire.frame(message)
         try:
-            self.connection.sendall(wire.frame(message))
+            with self.sending:
+                self.connection.sendall(frame)
         except OSError:
             os._exit(0)
 
     def take(self, *, wait: bool) -> Iterator[wire.ToWorker]:
         """Give the messages that have come; with `wait`, at least one."""
+        self.rounds += 1
         if wait:
-            yield self.inbox.get()
+            self.waiting = True
+            first = self.inbox.get()
+            self.waiting = False
+            yield first
         for _ in range(self.inbox.qsize()):
             yield self.inbox.get_nowait()
+
+    def _beat(self) -> None:
+        while True:
+            time.sleep(wire.PULSE_S)
+            self.send(wire.Pulse(self.rounds, self.waiting))
 
     def _receive(self) -> None:
         code = 0

@@ -16,7 +16,7 @@ from typing import Protocol
 
 from realtime.config import AdmissionConfig
 from realtime.conversation import Conversation
-from realtime.engine.api import Loading, ModelInfo
+from realtime.engine.api import STALLED, Loading, ModelInfo
 from realtime.errors import Busy
 from realtime.items import UserItem
 
@@ -63,8 +63,7 @@ class Admission:
         if self.draining:
             raise Busy("The server is going away.", retry_after=wait)
         if isinstance(status, Loading):
-            message = f"The model is not loaded: {status.stage}, {status.fraction:.0%}."
-            raise Busy(message, retry_after=wait)
+            raise Busy(absence(status), retry_after=wait)
         # Who takes over a connection has its place, but connections that were left may linger.
         if self.taken >= self.config.sessions * (1 + self.replaces(resume, key)):
             raise Busy(f"All {self.config.sessions} sessions are taken.", retry_after=wait)
@@ -131,6 +130,13 @@ class Admission:
             del self.parked[seat.secret_hash]
             del self.seats[seat.secret_hash]
             self.parked_bytes -= seat.audio_bytes
+
+
+def absence(status: Loading) -> str:
+    """Say that there is no model to answer at present."""
+    if status.stage == STALLED:
+        return f"The model does not answer: {status.reason}."
+    return f"The model is not loaded: {status.stage}, {status.fraction:.0%}."
 
 
 def bytes_of(conversation: Conversation) -> int:

@@ -22,13 +22,14 @@ from realtime.audio.endpoint import Endpointer
 from realtime.audio.vad import SpeechDetector, Vad
 from realtime.config import ConnectionConfig, Settings
 from realtime.conversation import Conversation
-from realtime.engine.api import Engine, Loading, ModelInfo
+from realtime.engine.api import STALLED, Engine, Loading, ModelInfo
 from realtime.errors import Busy, Refused
 from realtime.events import Notice, Ready, Trouble
 from realtime.gateway.admission import Admission, Seat
 from realtime.gateway.auth import GONE_KEY, Gate, Grant, answer_to
 from realtime.gateway.calls import Calls
 from realtime.gateway.connection import Connection, Transport
+from realtime.gateway.log import stderr
 from realtime.gateway.origins import CrossOrigin, KnownHost
 from realtime.gateway.page import page_routes
 from realtime.gateway.realtime import RealtimeRoutes, defaults_of
@@ -269,7 +270,7 @@ class Gateway:
         try:
             model = self.admission.check(self.engine.status())
         except Busy as error:
-            return denial(error, **loading(self.engine.status()))
+            return denial(error, **{"reason": str(error)} | loading(self.engine.status()))
         taken, most = self.admission.taken, self.settings.admission.sessions
         return JSONResponse(
             {"status": "ready", "model": model.name, "sessions": taken, "limit": most}
@@ -279,15 +280,18 @@ class Gateway:
         """The metrics."""
         self.metrics.sessions.set(len(self.connections))
         self.metrics.engine_ready.set(isinstance(self.engine.status(), ModelInfo))
+        self.metrics.log_lost.set(stderr.lost)
         text, kind = self.metrics.text()
         return Response(text, headers={"Content-Type": kind})
 
 
 def loading(status: ModelInfo | Loading) -> dict[str, object]:
-    """Tell how far loading has come, if that is what is going on."""
+    """Tell how far loading has come, if that is what is going on, and why it is needed (again)."""
     if isinstance(status, ModelInfo):
         return {}
-    return {"status": "loading", "stage": status.stage, "fraction": status.fraction}
+    told: dict[str, object] = {"stage": status.stage, "fraction": status.fraction}
+    told["status"] = STALLED if status.stage == STALLED else "loading"
+    return told | ({"reason": status.reason} if status.reason else {})
 
 
 async def nowhere(scope: Scope, receive: Receive, send: Send) -> None:

@@ -37,6 +37,9 @@ def main() -> None:
         case "never":
             gateway.send(wire.Progress(Loading(f"pid {os.getpid()}", 0.6)))
             signal.pause()
+        case "garbage":
+            gateway.connection.sendall(wire.LENGTH.pack(3) + b"\xc1\xc1\xc1")
+            signal.pause()
     gateway.send(wire.Ready(ModelInfo("fake", CONTEXT, 0, "none", "none")))
     scheduler = SchedulerConfig(options.slots, cells=1 << 20)
     answer(

@@ -234,12 +234,6 @@ def test_clips_are_named_after_they_were_sent():
     assert loop.text(1) == "x"
 
 
-def test_a_ping_is_answered():
-    loop = Loop()
-    loop.receive(wire.Ping())
-    assert loop.told == [wire.Pong()]
-
-
 def test_clips_are_kept_within_the_budget_the_least_recently_used_goes():
     store = ClipStore(budget=600)
     clips = {id: Clip(id, np.zeros(100, np.int16)) for id in "abcd"}

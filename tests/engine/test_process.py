@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -21,13 +22,26 @@ import pytest
 import pytest_asyncio
 import structlog
 import tiny_model
+import virtual_time
 from hypothesis import given
 from hypothesis import strategies as st
 
 from realtime.engine import wire
-from realtime.engine.api import Clip, Delta, Loading, ModelInfo, Request, Sampling, Usage, UserTurn
+from realtime.engine.api import (
+    STALLED,
+    Clip,
+    Delta,
+    Loading,
+    ModelInfo,
+    Request,
+    Sampling,
+    Usage,
+    UserTurn,
+)
+from realtime.engine.link import SILENCE_S
 from realtime.engine.link import command as real_command
-from realtime.engine.process import PENDING, Answer, WorkerConfig, WorkerEngine
+from realtime.engine.live import PENDING, Answer
+from realtime.engine.process import Ending, WorkerConfig, WorkerEngine
 from realtime.errors import Busy, ContextTooLong, EngineError, ModelError, WorkerLost
 
 ROOT = Path(__file__).parents[2]
@@ -237,6 +251,142 @@ async def test_a_stalled_worker_is_killed_and_its_answer_goes_on():
         os.kill(pid, signal.SIGSTOP)
         assert text(await collect(engine, ask("say again"))) == "again"
         assert worker_of(engine) != pid
+
+
+async def until(engine: WorkerEngine, condition) -> None:
+    """Wait until the engine's state is such."""
+    while not condition(engine.status()):
+        engine.news.clear()
+        await engine.news.wait()
+
+
+async def test_a_stopped_worker_is_told_and_so_is_one_that_goes_on():
+    async with fake() as engine:
+        info = await engine.ready()
+        pid = worker_of(engine)
+        since = asyncio.get_running_loop().time()
+        os.kill(pid, signal.SIGSTOP)
+        await until(engine, lambda state: isinstance(state, Loading))
+        assert engine.status() == Loading(STALLED, 1.0, "the worker gives no sign of life")
+        assert asyncio.get_running_loop().time() - since >= SILENCE_S - wire.PULSE_S
+        os.kill(pid, signal.SIGCONT)
+        await until(engine, lambda state: state == info)
+        assert worker_of(engine) == pid
+        assert engine.restarts == 0
+        assert text(await collect(engine, ask("say on"))) == "on"
+
+
+async def test_a_worker_that_hangs_while_it_loads_is_killed_and_counted():
+    async with fake("never", load_stall_after=0.5, deaths=2) as engine:
+        with pytest.raises(
+            ModelError, match=r"2 times.*signal 9, for it came no further for 0.5 s"
+        ):
+            await engine.ready()
+    assert engine.restarts == 2
+
+
+def failing(engine: WorkerEngine, *commands: list[str]) -> None:
+    """Have the engine start these programs next, and then its worker again."""
+    command, rest = engine.command, list(commands)
+    engine.command = lambda config: rest.pop(0) if rest else command(config)
+
+
+def fake_command(model: str) -> list[str]:
+    return [sys.executable, str(FAKE_WORKER), f"--model={model}"]
+
+
+WAYS_TO_FAIL = {
+    "exec": (["/nowhere/worker"], "the worker cannot be started: No such file or directory"),
+    "killed": (fake_command("crash"), "the worker ended: killed by signal 9"),
+    "exit": ([sys.executable, "-c", "raise SystemExit(3)"], "the worker ended: exit code 3"),
+    "unloadable": (
+        fake_command("broken"),
+        "the model cannot be loaded any more; the log says why",
+    ),
+    "garbage": (fake_command("garbage"), "the worker broke: DecodeError"),
+}
+
+
+@pytest.mark.parametrize("way", WAYS_TO_FAIL)
+async def test_once_it_was_loaded_a_model_is_tried_for_ever_and_the_reason_told(way):
+    command, reason = WAYS_TO_FAIL[way]
+    reasons = []
+    engine = fake(deaths=2, on_loading=lambda loading: reasons.append(loading.reason))
+    async with engine:
+        info = await engine.ready()
+        assert set(reasons) == {""}
+        failing(engine, *[command] * 4)
+        os.kill(worker_of(engine), signal.SIGKILL)
+        await until(engine, lambda state: isinstance(state, Loading))
+        assert await engine.ready() == info
+        assert engine.restarts == 5
+        assert text(await collect(engine, ask("say on"))) == "on"
+        assert engine.failure is None
+    assert {"the worker ended: killed by signal 9", reason} == {*reasons} - {""}
+
+
+@pytest.mark.parametrize("way", ["exec", "exit"])
+async def test_before_it_was_ever_loaded_it_is_given_up_with_the_reason(way):
+    command, reason = WAYS_TO_FAIL[way]
+    engine = fake(deaths=3)
+    failing(engine, *[command] * 3)
+    async with engine:
+        with pytest.raises(ModelError, match=f"(?s)3 times; {reason}"):
+            await engine.ready()
+
+
+async def test_nobody_is_let_wait_for_a_model_that_does_not_come_back():
+    async with fake(deaths=2) as engine:
+        await engine.ready()
+        engine.config = replace(engine.config, backoff=1_000.0)
+        engine.command = lambda config: ["/nowhere/worker"]
+        waiting = asyncio.create_task(collect(engine, ask("say " + "x" * 900)))
+        await asyncio.sleep(0)
+        engine.config = replace(engine.config, backoff=0.0)
+        os.kill(worker_of(engine), signal.SIGKILL)
+        with pytest.raises(WorkerLost, match="no model at present: the worker cannot be started"):
+            await waiting
+        with pytest.raises(Busy, match="no model at present"):
+            await collect(engine, ask("say x"))
+        assert engine.restarts >= 2
+
+
+def test_tries_are_further_and_further_apart_up_to_a_bound():
+    async def main() -> list[float]:
+        engine = WorkerEngine(WorkerConfig("m"))
+        engine.info = ModelInfo("fake", 1, 0, "none", "none")
+        began = []
+
+        async def live() -> Ending:
+            began.append(asyncio.get_running_loop().time())
+            return Ending("it was not there", False, ())
+
+        engine._live = live
+        async with engine:
+            await asyncio.sleep(200.0)
+        return began
+
+    began = virtual_time.run(main())
+    assert [b - a for a, b in pairwise(began)] == [1.0, 2.0, 4.0, 8.0, 16.0, *[30.0] * 5]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="counts descriptors in /proc")
+async def test_a_worker_that_dies_when_there_is_no_descriptor_left_comes_back_when_there_is():
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    async with fake(deaths=2) as engine:
+        info = await engine.ready()
+        taken = [os.dup(0) for _ in range(64)]
+        try:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (min(taken), hard))
+            os.kill(worker_of(engine), signal.SIGKILL)
+            lack = "the worker cannot be started: Too many open files"
+            await until(engine, lambda state: getattr(state, "reason", "") == lack)
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+            for descriptor in taken:
+                os.close(descriptor)
+        assert await engine.ready() == info
+        assert text(await collect(engine, ask("say on"))) == "on"
 
 
 async def test_closing_the_iterator_cancels_in_the_worker():

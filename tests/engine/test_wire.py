@@ -87,7 +87,7 @@ def test_a_request_arrives_as_it_was_sent(request, serial):
         wire.Failed(3, "engine_error", "no"),
         wire.Missing(3, ("a", "b")),
         wire.Begun((3, 4)),
-        wire.Pong(),
+        wire.Pulse(3, True),
     ],
     ids=lambda message: type(message).__name__,
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import subprocess
 import sys
+import threading
 from io import BytesIO
 from pathlib import Path
 
@@ -36,7 +37,7 @@ LIGHT = (
 
 
 def test_messages_are_read_until_the_stream_ends():
-    messages = [wire.Ping(), wire.Hear("c", b"\0" * 100_000), wire.Cancel(7)]
+    messages = [wire.Confirm(7), wire.Hear("c", b"\0" * 100_000), wire.Cancel(7)]
     data = b"".join(wire.frame(message) for message in messages)
     assert list(read(BytesIO(data))) == messages
     assert list(read(BytesIO(data[:-30]))) == messages[:1]
@@ -58,6 +59,44 @@ def test_what_is_sent_arrives():
     with ours, theirs:
         Gateway(theirs).send(wire.Unloadable("why"))
         assert ours.recv(1000) == wire.frame(wire.Unloadable("why"))
+
+
+def pulses(ours: socket.socket, monkeypatch, gateway: Gateway, count: int) -> list[wire.Pulse]:
+    """Let so many seconds pass for the thread that tells of life; give what it told."""
+    seconds = iter(range(count))
+
+    def sleep(pause: float) -> None:
+        assert pause == wire.PULSE_S
+        if next(seconds, None) is None:
+            raise SystemExit
+
+    monkeypatch.setattr("realtime.engine.worker.time.sleep", sleep)
+    with pytest.raises(SystemExit):
+        gateway._beat()
+    size = len(wire.frame(wire.Pulse(1, True)))
+    data = ours.recv(count * size)
+    frames = [data[at : at + size] for at in range(0, len(data), size)]
+    return [wire.FROM_WORKER.decode(frame[wire.LENGTH.size :]) for frame in frames]
+
+
+def test_a_pulse_tells_how_far_the_loop_is_and_whether_it_waits(monkeypatch):
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        gateway = Gateway(theirs)
+        assert pulses(ours, monkeypatch, gateway, 1) == [wire.Pulse(0, False)]
+        list(gateway.take(wait=False))
+        assert pulses(ours, monkeypatch, gateway, 2) == [wire.Pulse(1, False)] * 2
+        gateway.inbox.put(wire.Cancel(1))
+        list(gateway.take(wait=True))
+        assert pulses(ours, monkeypatch, gateway, 1) == [wire.Pulse(2, False)]
+        waiting = threading.Thread(target=lambda: list(gateway.take(wait=True)))
+        waiting.start()
+        while not gateway.waiting:
+            pass
+        assert pulses(ours, monkeypatch, gateway, 1) == [wire.Pulse(3, True)]
+        gateway.inbox.put(wire.Cancel(1))
+        waiting.join()
+        assert not gateway.waiting
 
 
 def test_a_model_that_cannot_answer_is_told_while_loading(tmp_path):

@@ -19,9 +19,10 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from realtime.audio.g711 import encode_mulaw
 from realtime.config import AdmissionConfig, ConnectionConfig, ServerConfig, Settings
-from realtime.engine.api import AssistantTurn, Delta, Loading, Request, UserTurn
-from realtime.engine.fake import FakeEngine
+from realtime.engine.api import STALLED, AssistantTurn, Delta, Loading, Request, UserTurn
+from realtime.engine.fake import FAKE_MODEL, FakeEngine
 from realtime.gateway.app import Gateway, create_app
+from realtime.gateway.log import stderr
 from realtime.gateway.server import bind, web_server
 
 MASK = b"\x00\x00\x00\x00"
@@ -576,6 +577,29 @@ async def test_while_the_model_loads_nobody_comes_in_and_everybody_can_see_why()
         assert ready.json()["fraction"] == 0.25
         assert (await place.get("/healthz")).status_code == 200
         assert "realtime_engine_ready 0.0" in (await place.get("/metrics")).text
+
+
+async def test_why_nobody_can_come_in_is_told():
+    async with served(admission=AdmissionConfig(sessions=1)) as place:
+        place.engine.state = Loading("starting", 0.0, "the worker ended: killed by signal 9")
+        told = (await place.get("/readyz")).json()
+        assert (told["status"], told["reason"]) == ("loading", place.engine.state.reason)
+        place.engine.state = Loading(STALLED, 1.0, "the worker gives no sign of life")
+        ready = await place.get("/readyz")
+        assert (ready.status_code, ready.json()["status"]) == (503, "stalled")
+        assert ready.json()["reason"] == "the worker gives no sign of life"
+        assert "no sign of life" in (await refusal(place))["message"]
+        place.engine.state = FAKE_MODEL
+        async with calling(place) as caller:
+            await caller.until("ready")
+            told = (await place.get("/readyz")).json()
+            assert (told["status"], told["reason"]) == ("busy", "All 1 sessions are taken.")
+
+
+async def test_lines_that_the_log_lost_are_in_the_metrics(monkeypatch):
+    monkeypatch.setattr(stderr, "lost", 7)
+    async with served() as place:
+        assert "realtime_log_lines_lost 7.0" in (await place.get("/metrics")).text
 
 
 async def test_a_full_house_refuses_before_the_upgrade_and_keeps_those_who_are_in():
