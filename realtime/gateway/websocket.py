@@ -175,13 +175,21 @@ class PeerProtocol(WebSocketsSansIOProtocol):
                 self.looking.cancel()
 
     def look(self) -> None:
-        """See whether a peer that waits has gone: nobody reads what would tell."""
+        """See whether a peer that waits has gone: nobody reads what would tell.
+
+        Its end may stand behind megabytes that it sent before; but a machine answers what comes
+        for a program that is gone with a reset. A pong that nobody asked for needs no answer from
+        one that is there (RFC 6455 5.5.3).
+        """
         if self.transport.is_closing():
             return
         if hung_up(self.transport.get_extra_info("socket")):
             self.transport.abort()
-        else:
-            self.looking = self.loop.call_later(LOOK_S, self.look)
+            return
+        if self.handshake_complete and not self.close_sent:
+            self.conn.send_pong(b"")
+            self.transport.write(b"".join(self.conn.data_to_send()))
+        self.looking = self.loop.call_later(LOOK_S, self.look)
 
     # ---- the end --------------------------------------------------------------------------------
 

@@ -325,6 +325,21 @@ def test_a_peer_that_hung_up_is_seen_behind_what_was_not_read():
         ours.close()
 
 
+async def test_who_waits_is_looked_after_until_it_is_gone(met):
+    ours, theirs = socket.socketpair()
+    with contextlib.closing(ours), contextlib.closing(theirs):
+        peer = await met()
+        peer.wire._extra["socket"] = ours
+        peer.hear(frame(2, bytes(MOST_WAITING)))
+        await unparsed(peer)
+        peer.protocol.look()
+        assert peer.wire.sent == PONG
+        assert not peer.wire.aborted
+        theirs.close()
+        peer.protocol.look()
+        assert peer.wire.aborted
+
+
 async def test_the_place_of_who_asked_for_much_and_left_is_free_at_once():
     sound = "A" * (30 * 48_000 // 3 * 4)
     content = [{"type": "input_audio", "audio": sound}]
