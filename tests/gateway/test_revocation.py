@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from contextlib import AsyncExitStack
+from dataclasses import replace
 
 import pytest
 from fakes import GUARD_S
@@ -13,6 +14,7 @@ from websockets.exceptions import ConnectionClosed
 
 from realtime.config import AuthConfig, Settings
 from realtime.gateway.keys import digest_of
+from realtime.gateway.revocation import Revocation
 from scripts.bench.caller import CALLS, connection, dial
 
 KEY, OTHER = "the-first-key-of-this-server", "another-key-of-this-server"
@@ -77,6 +79,72 @@ async def test_sockets_of_a_key_that_is_deleted_close_with_the_reason_and_others
             assert "invalid_api_key" in json.dumps(got[-1])
         assert len(place.gateway.connections) == 1
         assert await other.ping()
+
+
+async def test_keys_that_other_settings_leave_out_close_what_they_opened():
+    keys = Settings(auth=AuthConfig(keys=(KEY, OTHER)))
+    async with serving(keys) as place, place.connect(**bearer(KEY)) as socket:
+        await until(socket, "session.created")
+        place.gateway.reload(replace(keys, auth=AuthConfig(keys=(OTHER,))))
+        got, code = await closed(socket)
+        assert (got[-1]["error"]["code"], code) == ("invalid_api_key", 1008)
+
+
+# ---- looking ------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def here():
+    """Keys that are here."""
+    return {"ours", "theirs"}
+
+
+@pytest.fixture
+def revocation(here):
+    return Revocation(lambda keys: set(keys) - here)
+
+
+async def test_what_a_key_opened_ends_once_when_it_is_missing_twice(revocation, here):
+    ended = []
+    with (
+        revocation.ending("ours", lambda: ended.append("ours")),
+        revocation.ending("theirs", lambda: ended.append("theirs")),
+    ):
+        revocation.look()
+        here.remove("ours")
+        revocation.look()
+        assert ended == []
+        for _ in range(3):
+            revocation.look()
+        assert ended == ["ours"]
+
+
+async def test_a_file_that_is_being_edited_ends_nothing(revocation, here):
+    ended = []
+    with revocation.ending("ours", lambda: ended.append("ours")):
+        for _ in range(3):
+            here.clear()
+            revocation.look()
+            here.add("ours")
+            revocation.look()
+    assert ended == []
+
+
+async def test_what_is_over_is_not_ended_and_nobody_looks_while_nothing_is_open(revocation, here):
+    ended = []
+    with revocation.ending("ours", lambda: ended.append("ours")):
+        here.clear()
+        revocation.look()
+        assert revocation.looking is not None
+    assert (revocation.looking, revocation.opened) == (None, set())
+    with revocation.ending("theirs", lambda: None):
+        revocation.look()
+        revocation.look()
+        assert revocation.looking is None, "all that was open has ended"
+    assert ended == []
+
+
+# ---- calls --------------------------------------------------------------------------------------
 
 
 async def test_calls_and_who_follows_them_end_with_their_key(file):
