@@ -15,6 +15,7 @@ from __future__ import annotations
 import argparse
 import importlib.metadata
 import json
+import os
 import statistics
 import sys
 import time
@@ -27,10 +28,11 @@ import random_model
 import torch
 from bench import floor
 
-from realtime.engine import brain, flash, model, quantise, wire
+from realtime.engine import allocator, brain, flash, model, quantise, wire
 from realtime.engine.answering import Answering
 from realtime.engine.api import AssistantTurn, Clip, ModelInfo, Request, Sampling, Turn, UserTurn
 from realtime.engine.scheduler import SchedulerConfig
+from realtime.engine.transfer import claim
 from realtime.errors import RealtimeError
 
 SIZES = {"7b": random_model.QWEN_7B, "mid": random_model.MID}
@@ -103,6 +105,7 @@ class Desk:
 
 def main(arguments: list[str] | None = None) -> int:
     """Measure; tell by the exit code whether that was possible."""
+    allocator.grow_in_place(os.environ)
     options = parse(arguments)
     cuda = options.device.startswith("cuda")
     if cuda and not torch.cuda.is_available():
@@ -150,6 +153,7 @@ def beside(device: str) -> dict[str, Any]:
 def measure(options: argparse.Namespace, amounts: Amounts) -> dict[str, Any]:
     """Measure everything on one set of weights."""
     device = torch.device(options.device)
+    claim(device)
     say("making random weights on the device")
     loaded = made(DRY if options.dry else SIZES[options.shape], device, options.attention)
     quantise.quantise(loaded.model, options.weights)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import re
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,11 +13,13 @@ from typing import Any, TypeVar
 import torch
 from transformers import AutoProcessor, PreTrainedConfig, Qwen2AudioForConditionalGeneration
 from transformers.utils import logging as transformers_logging
+from transformers.utils.import_utils import is_accelerate_available
 
 from realtime.engine import flash
 from realtime.engine.api import ModelInfo
 from realtime.engine.checkpoint import Source, locate, refuse_other
 from realtime.engine.sampling import Choice
+from realtime.engine.transfer import claim
 from realtime.errors import ModelError
 
 SAMPLE_RATE = 16_000
@@ -65,6 +68,7 @@ def load(
         found = explained(name, lambda: PreTrainedConfig.get_config_dict(source.path)[0])
         refuse_other(name, found)
     place = choose_device(device)
+    claim(place)
     kind = choose_dtype(dtype, place)
     if attention not in ATTENTION:
         raise ModelError(f"the attention must be {', '.join(ATTENTION)}, not {attention!r}")
@@ -78,7 +82,7 @@ def load(
     check_audio(processor)
     progress("weights", 0.05)
     with weights_progress(progress):
-        model, report = explained(name, lambda: _from_pretrained(source, kind, attention))
+        model, report = explained(name, lambda: _from_pretrained(source, kind, attention, place))
     check_weights(name, report)
     text = model.config.text_config
     check_vocabulary(name, len(processor.tokenizer), text.vocab_size)
@@ -100,15 +104,36 @@ def computing(loaded: Loaded, threads: int) -> Loaded:
     return replace(loaded, info=replace(loaded.info, threads=threads))
 
 
-def _from_pretrained(source: Source, dtype: torch.dtype, attention: str) -> Any:
+def _from_pretrained(
+    source: Source, dtype: torch.dtype, attention: str, place: torch.device
+) -> Any:
     """Give the model, and what was found of its weights."""
     return Qwen2AudioForConditionalGeneration.from_pretrained(
         source.path,
         dtype=dtype,
         attn_implementation=attention,
         output_loading_info=True,
+        **streaming(place),
         **source.options,
     )
+
+
+def streaming(place: torch.device) -> dict[str, Any]:
+    """Give what lets each weight go to a GPU as it is read, which transformers needs a package for.
+
+    Without it the host holds all of them first: 17 GB for the 7B model in bfloat16.
+    """
+    if place.type != "cuda":
+        return {}
+    if not is_accelerate_available():
+        print(
+            "the weights go through the host's memory, all of them at once; "
+            "pip install accelerate lets each go to the GPU as it is read",
+            file=sys.stderr,
+            flush=True,
+        )
+        return {}
+    return {"device_map": {"": f"cuda:{place.index or 0}"}}
 
 
 def check_audio(processor: Any) -> None:
@@ -149,11 +174,12 @@ def choose_device(wanted: str) -> torch.device:
 
 
 def choose_dtype(wanted: str, device: torch.device) -> torch.dtype:
-    """Take bfloat16 on CUDA, float32 on a CPU, unless told otherwise."""
+    """Take what a device that is claimed computes best, unless told otherwise."""
     if wanted == "auto":
         if device.type == "cpu":
             return torch.float32
-        return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
+        able = torch.cuda.is_bf16_supported(including_emulation=False)
+        return torch.bfloat16 if able else torch.float16
     if wanted not in DTYPES:
         raise ModelError(f"the dtype must be auto, {', '.join(DTYPES)}, not {wanted!r}")
     return DTYPES[wanted]

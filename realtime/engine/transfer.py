@@ -24,9 +24,12 @@ def pinned(held: Tensor, device: torch.device) -> Tensor:
 
 
 def claim(device: torch.device) -> None:
-    """Let streams, events and graphs of this process be of this device."""
+    """Let everything of this process be on this device; before anything is asked of it."""
     if device.type == "cuda":
         torch.cuda.set_device(device)
+        # On Hopper cuDNN comes first, and builds a plan for every new shape, 20 to 400 ms each;
+        # here every prompt and every step has a shape of its own.
+        torch.backends.cuda.enable_cudnn_sdp(False)
 
 
 def fetch(held: Tensor) -> Tensor:

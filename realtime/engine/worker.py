@@ -22,7 +22,7 @@ import traceback
 from collections.abc import Iterator
 from typing import BinaryIO
 
-from realtime.engine import checkpoint, threads, wire
+from realtime.engine import allocator, checkpoint, threads, wire
 from realtime.engine.answering import Answering, Brain
 from realtime.engine.api import Loading, ModelInfo
 from realtime.engine.scheduler import SchedulerConfig
@@ -108,6 +108,7 @@ def main(arguments: list[str] | None = None) -> None:
     for number in (signal.SIGINT, signal.SIGHUP):  # a terminal tells them to us, too
         signal.signal(number, signal.SIG_IGN)
     threads.wait_asleep(os.environ)
+    allocator.grow_in_place(os.environ)
     options = parse(arguments)
     gateway = Gateway(socket.socket(fileno=options.fd))
     gateway.listen()

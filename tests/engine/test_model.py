@@ -16,6 +16,7 @@ from realtime.engine.model import (
     choose_device,
     choose_dtype,
     load,
+    streaming,
 )
 from realtime.engine.prompt import Prompts
 from realtime.engine.sampling import Choice
@@ -177,6 +178,46 @@ def test_out_of_memory_is_named(checkpoint, monkeypatch, error):
         load(str(checkpoint))
 
 
+def test_the_device_is_claimed_before_anything_is_asked_of_it_or_loaded(checkpoint, monkeypatch):
+    asked = []
+
+    def note(name, answer=None):
+        def call(*given, **more):
+            asked.append(name)
+            return answer
+
+        return call
+
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(torch.cuda, "set_device", lambda device: asked.append(str(device)))
+    monkeypatch.setattr(torch.backends.cuda, "enable_cudnn_sdp", note("cudnn"))
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", note("bfloat16", True))
+
+    def refuse(source, dtype, attention, place):
+        asked.append(f"load {dtype} on {place}")
+        raise ModelError("enough")
+
+    monkeypatch.setattr(model_module, "_from_pretrained", refuse)
+    with pytest.raises(ModelError, match="enough"):
+        load(str(checkpoint), device="cuda:1")
+    assert asked == ["cuda:1", "cudnn", "bfloat16", "load torch.bfloat16 on cuda:1"]
+
+
+@pytest.mark.parametrize(
+    ("device", "there", "options"),
+    [
+        ("cpu", True, {}),
+        ("cuda:1", True, {"device_map": {"": "cuda:1"}}),
+        ("cuda", True, {"device_map": {"": "cuda:0"}}),
+        ("cuda", False, {}),
+    ],
+)
+def test_weights_go_to_a_gpu_as_they_are_read(monkeypatch, capsys, device, there, options):
+    monkeypatch.setattr(model_module, "is_accelerate_available", lambda: there)
+    assert streaming(torch.device(device)) == options
+    assert ("pip install accelerate" in capsys.readouterr().err) is not there
+
+
 @pytest.mark.parametrize("device", ["gpu", "cuda:x", "", "mps"])
 def test_devices_that_are_none_are_refused(device):
     with pytest.raises(ModelError, match="the device must be"):
@@ -215,7 +256,10 @@ def test_flash_attention_on_a_cpu_is_refused_before_anything_is_loaded(checkpoin
     ],
 )
 def test_the_dtype_is_what_the_device_computes_best(monkeypatch, device, able, dtype):
-    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda: able)
+    def supported(*, including_emulation):
+        return including_emulation or able
+
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", supported)
     assert choose_dtype("auto", torch.device(device)) == dtype
     assert choose_dtype("float32", torch.device(device)) == torch.float32
 

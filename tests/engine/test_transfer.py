@@ -19,3 +19,13 @@ def test_on_a_cpu_tensors_stay_where_they_are():
     held = torch.arange(3)
     claim(CPU)
     assert send(held, CPU) is pinned(held, CPU) is fetch(held) is held
+
+
+def test_cudnn_which_plans_for_every_shape_does_not_attend(monkeypatch):
+    done = []
+    monkeypatch.setattr(torch.cuda, "set_device", lambda device: done.append(str(device)))
+    monkeypatch.setattr(torch.backends.cuda, "enable_cudnn_sdp", done.append)
+    claim(CPU)
+    assert done == []
+    claim(torch.device("cuda:1"))
+    assert done == ["cuda:1", False]
