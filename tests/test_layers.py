@@ -39,8 +39,10 @@ TENSORS = {
     "packing",
     "prompt",
     "quantise",
+    "rehearsal",
     "runner",
     "sampling",
+    "scales",
     "transfer",
 }
 LOOPS = ("realtime.gateway", "realtime.cli", "realtime.serve", "realtime.ask", "client")

@@ -33,6 +33,17 @@ FP8_MOST = torch.finfo(FP8).max
 
 
 @dataclass(frozen=True, slots=True)
+class Scale:
+    """What a layer's keys and values are divided by where they are kept: powers of two."""
+
+    keys: float = 1.0
+    values: float = 1.0
+
+
+PLAIN = Scale()
+
+
+@dataclass(frozen=True, slots=True)
 class Segment:
     """One answer's positions in the row."""
 
@@ -109,7 +120,7 @@ def row_of(
 def _gathered(spans: list[tuple[int, int, int]], device: torch.device) -> Gathered:
     bases = torch.tensor([base for base, _, _ in spans])[:, None]
     lengths = torch.tensor([stop for _, _, stop in spans])[:, None]
-    places = torch.arange(int(lengths.max()))[None]
+    places = torch.arange(max(stop for _, _, stop in spans))[None]
     # Never beyond the last: cells that nobody wrote may hold anything, and 0 x NaN is NaN.
     cells = bases + torch.minimum(places, lengths - 1)
     mask = places < lengths
@@ -131,9 +142,11 @@ class ArenaLayer(CacheLayerMixin):
         *,
         dtype: torch.dtype,
         device: torch.device,
+        scale: Scale,
     ) -> None:
         super().__init__()
         self.owner = owner
+        self.scale = scale
         kind: Any = {"dtype": torch.uint8 if dtype == FP8 else dtype, "device": device}
         # Not filled: memory that was never written is not taken from the system, and never read.
         self.keys = torch.empty(shape, **kind)
@@ -148,8 +161,10 @@ class ArenaLayer(CacheLayerMixin):
     ) -> tuple[Tensor, Tensor]:
         """Write keys and values of a row, [1, heads, positions, size]; give the whole arena's."""
         cells = self.owner.cells
-        self.keys.index_copy_(1, cells, narrowed(key_states[0], self.keys.dtype))
-        self.values.index_copy_(1, cells, narrowed(value_states[0], self.values.dtype))
+        keys = scaled(key_states[0], 1.0 / self.scale.keys)
+        values = scaled(value_states[0], 1.0 / self.scale.values)
+        self.keys.index_copy_(1, cells, narrowed(keys, self.keys.dtype))
+        self.values.index_copy_(1, cells, narrowed(values, self.values.dtype))
         return self.keys, self.values
 
     def move(self, move: Move) -> None:
@@ -181,14 +196,22 @@ class KeyValues(Cache):
     """Every layer's arena."""
 
     def __init__(
-        self, config: Any, cells: int, *, dtype: torch.dtype, device: torch.device
+        self,
+        config: Any,
+        cells: int,
+        *,
+        dtype: torch.dtype,
+        device: torch.device,
+        scales: Sequence[Scale] = (),
     ) -> None:
+        """Take the memory. `scales`: of each layer; none where nothing is divided."""
+        self.scales = tuple(scales) or (PLAIN,) * config.num_hidden_layers
         shape = (config.num_key_value_heads, cells, head_size(config))
         self.cells = torch.zeros(0, dtype=torch.long, device=device)
         """Where the next row is written to."""
         self.arenas = [
-            ArenaLayer(self, shape, dtype=dtype, device=device)
-            for _ in range(config.num_hidden_layers)
+            ArenaLayer(self, shape, dtype=dtype, device=device, scale=scale)
+            for scale in self.scales
         ]
         super().__init__(layers=list(self.arenas))
 
@@ -218,6 +241,11 @@ def narrowed(states: Tensor, kept: torch.dtype) -> Tensor:
     return states.clamp(-FP8_MOST, FP8_MOST).to(FP8).view(torch.uint8)
 
 
+def scaled(states: Tensor, times: float) -> Tensor:
+    """Multiply; by 1 is nothing to do."""
+    return states if times == 1.0 else states * times
+
+
 def widened(held: Tensor, dtype: torch.dtype) -> Tensor:
     """Make what is kept numbers that attention computes with."""
     return held.view(FP8).to(dtype) if held.dtype == torch.uint8 else held
@@ -233,14 +261,26 @@ def attend(
     scaling: float,
     row: Row,
     eager: bool = False,
+    scales: Sequence[Scale] = (),
     **_: Any,
 ) -> tuple[Tensor, None]:
     """Let a row attend. query: [1, heads, positions, size]; key, value: the whole arena's.
 
-    Gives [1, positions, heads, size].
+    `scales`: what keys and values of each layer are divided by; the query and what comes of the
+    values make up for it. Gives [1, positions, heads, size].
     """
+    scale = scales[module.layer_idx] if scales else PLAIN
+    query = scaled(query, scale.keys)
+    made = _attended(query, key, value, scaling, row, eager)
+    return scaled(made, scale.values), None
+
+
+def _attended(
+    query: Tensor, key: Tensor, value: Tensor, scaling: float, row: Row, eager: bool
+) -> Tensor:
+    """Attend to keys and values as they are kept."""
     if row.packed is not None:
-        return flash.attend(query, key, value, row.packed, scaling), None
+        return flash.attend(query, key, value, row.packed, scaling)
     parts = []
     kind = query.dtype
     compute = eager_attention if eager else sdpa
@@ -263,7 +303,7 @@ def attend(
             scale=scaling,
         )
         parts.append(made.transpose(1, 2))
-    return torch.cat(parts, dim=1) if len(parts) > 1 else parts[0], None
+    return torch.cat(parts, dim=1) if len(parts) > 1 else parts[0]
 
 
 def sdpa(

@@ -60,7 +60,7 @@ class LogMel:
         self.device = device
         self.window = torch.hann_window(self.n_fft, device=device)
         filters = np.asarray(extractor.mel_filters, np.float32)  # [bins of the FFT, mel bins]
-        self.filters = torch.from_numpy(filters).to(device).T.contiguous()
+        self.filters = send(filters, device).T.contiguous()
 
     def __call__(self, pcm: NDArray[np.int16]) -> Mel:
         """Compute the log-mel of one clip."""
@@ -110,8 +110,8 @@ def _mask(tower: Qwen2AudioEncoder, lengths: list[int], hidden: Tensor) -> Tenso
     longest = hidden.shape[1]
     if min(lengths) == longest:
         return None
-    own = torch.arange(longest)[None] < torch.tensor(lengths)[:, None]
-    mask = own[:, None, None, :].expand(-1, 1, longest, -1).to(hidden.device)
+    own = send(torch.arange(longest)[None] < torch.tensor(lengths)[:, None], hidden.device)
+    mask = own[:, None, None, :].expand(-1, 1, longest, -1)
     if tower.config._attn_implementation == "eager":
         zeros = torch.zeros(mask.shape, dtype=hidden.dtype, device=hidden.device)
         return zeros.masked_fill(~mask, torch.finfo(hidden.dtype).min)

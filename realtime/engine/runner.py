@@ -19,14 +19,14 @@ from torch import Tensor
 from realtime.engine.answering import Said
 from realtime.engine.api import Clip, Sampling
 from realtime.engine.arena import Move
-from realtime.engine.cache import KeyValues, Row, attending, row_of
+from realtime.engine.cache import KeyValues, Row, Scale, attending, row_of
 from realtime.engine.embeddings import Embeddings
 from realtime.engine.features import audio_tokens
 from realtime.engine.flash import Kernel
 from realtime.engine.graphs import BATCHES, Bucket, FixedDecode
 from realtime.engine.model import Loaded
 from realtime.engine.prompt import Placed, Prompt
-from realtime.engine.sampling import Choice, Draw, choose, decide, measure
+from realtime.engine.sampling import Choice, Draw, Sampler, decide, measure
 from realtime.engine.scheduler import Part
 from realtime.engine.transfer import send
 from realtime.errors import EngineError, ModelError
@@ -46,19 +46,11 @@ class Answer:
     prompt: int
     """Tokens of the prompt."""
     choice: Choice
-    seen: Tensor | None
-    """[vocabulary] bool: tokens of prompt and answer; only with a repetition penalty."""
     logprobs: int | None
 
-    def draw(self) -> Draw:
+    def draw(self, serial: int) -> Draw:
         """Tell how its next token is chosen."""
-        return Draw(self.choice, len(self.tokens) - self.prompt, self.seen)
-
-    def push(self, token: int) -> None:
-        """Take its next token."""
-        self.tokens.append(token)
-        if self.seen is not None:
-            self.seen[token] = True
+        return Draw(serial, self.choice, self.tokens, len(self.tokens) - self.prompt)
 
 
 @contextlib.contextmanager
@@ -85,16 +77,19 @@ class Runner:
         loaded: Loaded,
         *,
         cells: int,
+        slots: int = BATCHES[-1],
         embedding_bytes: int = EMBEDDING_BYTES,
         gather: bool | None = None,
         kernel: Kernel | None = None,
         kv_dtype: torch.dtype | None = None,
+        scales: Sequence[Scale] = (),
         buckets: Sequence[Bucket] = (),
     ) -> None:
         """Take the memory.
 
-        `gather`: attend as a batch, which pays off on a GPU (None). `kernel`: attend with flash
-        attention. `buckets`: shapes that decode steps are to be computed in, once those are armed.
+        `slots`: answers in one step at most. `gather`: attend as a batch, which pays off on a GPU
+        (None). `kernel`: attend with flash attention. `scales`: of keys and values, by layer.
+        `buckets`: shapes that decode steps are to be computed in, once those are armed.
         """
         self.model = loaded.model
         self.core = loaded.model.model
@@ -109,7 +104,9 @@ class Runner:
         self.kernel = kernel
         scratch = BATCHES[-1] if buckets else 0
         kv_dtype = kv_dtype or self.model.dtype
-        self.kv = KeyValues(self.config, cells + scratch, dtype=kv_dtype, device=self.device)
+        self.kv = KeyValues(
+            self.config, cells + scratch, dtype=kv_dtype, device=self.device, scales=scales
+        )
         self.fixed: FixedDecode | None = None
         if buckets:
             self.fixed = FixedDecode(
@@ -120,6 +117,7 @@ class Runner:
                 scratch=cells,
                 kernel=kernel,
             )
+        self.sampler = Sampler(slots, self.model.lm_head.out_features, self.device)
         self.answers: dict[int, Answer] = {}
 
     @explained()
@@ -129,13 +127,9 @@ class Runner:
         """Take an answer in: its prompt, and its tokens so far."""
         choice = decide(sampling, self.default)
         tokens = [*prompt.ids, *prefix]
-        seen = None
-        if choice.repetition_penalty != 1.0:
-            rows = self.model.lm_head.out_features
-            seen = torch.zeros(rows, dtype=torch.bool, device=self.device)
-            seen[send(tokens, self.device)] = True
+        self.free(serial)
         self.answers[serial] = Answer(
-            tokens, prompt.clips, len(prompt.ids), choice, seen, sampling.logprobs
+            tokens, prompt.clips, len(prompt.ids), choice, sampling.logprobs
         )
 
     @torch.inference_mode()
@@ -162,14 +156,15 @@ class Runner:
             logits = self.model.lm_head(hidden[send(ends[last], self.device)])
         serials = [parts[i].serial for i in last]
         answers = [self.answers[serial] for serial in serials]
-        chosen = choose(logits, [answer.draw() for answer in answers])
+        draws = [answer.draw(serial) for serial, answer in zip(serials, answers, strict=True)]
+        chosen = self.sampler.choose(logits, draws)
         logprobs = measure(logits, chosen, [answer.logprobs for answer in answers])
         said: dict[int, Said | EngineError] = {}
         for serial, token, logprob in zip(serials, chosen, logprobs, strict=True):
             if token is None:
                 said[serial] = EngineError(NOT_FINITE)
             else:
-                self.answers[serial].push(token)
+                self.answers[serial].tokens.append(token)
                 said[serial] = Said(token, logprob)
         return said
 
@@ -189,6 +184,7 @@ class Runner:
     def free(self, serial: int) -> None:
         """Forget an answer; unknown ones are ignored."""
         self.answers.pop(serial, None)
+        self.sampler.free(serial)
 
     def _decode(self, parts: Sequence[Part]) -> Tensor | None:
         """Compute answers that all talk as a step of fixed shape; None where that does not fit."""
@@ -217,6 +213,7 @@ class Runner:
                 use_cache=True,
                 row=row,
                 eager=self.eager,
+                scales=self.kv.scales,
             )
         hidden: Tensor = output.last_hidden_state[0]
         return hidden

@@ -1,12 +1,13 @@
 """How the next token is chosen: as transformers' processors do, but repeatable at any position.
 
 Random numbers are a function of the seed and the position in the answer, not of a generator's
-state, so that an answer resumed half-way goes on as it would have. Rows are chosen at once, each
-with its own parameters.
+state, so that an answer resumed half-way goes on as it would have. That a seed gives the same
+answer again holds in float32 on a CPU only: elsewhere scores depend on who else is in a step.
 """
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -17,6 +18,8 @@ from realtime.engine.api import Logprob, Sampling
 from realtime.engine.transfer import fetch, send
 
 MASK = (1 << 64) - 1
+BEYOND = 32
+"""Scores that are looked at behind top-k's last, which may be equal to it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,66 +46,130 @@ def decide(wanted: Sampling, default: Choice) -> Choice:
 class Draw:
     """One token to be chosen."""
 
+    serial: int
+    """Of the answer."""
     choice: Choice
+    tokens: Sequence[int]
+    """Of prompt and answer so far."""
     position: int
     """In the answer."""
-    seen: Tensor | None = None
-    """[V] bool: tokens of prompt and answer; needed for a repetition penalty only."""
 
 
-def choose(logits: Tensor, draws: Sequence[Draw]) -> list[int | None]:
-    """Choose a token for each row of logits [B, V]; None where they are not finite."""
-    scores = penalise(logits.float(), draws)
-    finite = torch.isfinite(scores).all(-1)
-    tokens = scores.argmax(-1)
-    drawn = [row for row, draw in enumerate(draws) if draw.choice.temperature > 0.0]
-    if drawn:
-        rows = send(drawn, scores.device)
-        tokens[rows] = sample(scores[rows], [draws[row] for row in drawn])
-    found = fetch(torch.stack((tokens, finite.long()))).tolist()
-    return [token if good else None for token, good in zip(*found, strict=True)]
+class Sampler:
+    """Chooses tokens of many answers at once; what each of them needs lies on the device.
+
+    An answer takes a row of those tensors when its first token is chosen. Where there are more
+    answers than rows, the one that was last chosen for the longest ago gives its row up. A step
+    sends one small tensor, asks the device nothing, and fetches its tokens at the end.
+    """
+
+    def __init__(self, rows: int, vocabulary: int, device: torch.device) -> None:
+        self.settings = torch.zeros(4, rows, device=device)
+        """[4, rows]: temperature, top-k's last place, 1 - top-p, repetition penalty."""
+        self.seen = torch.zeros(rows, vocabulary, dtype=torch.bool, device=device)
+        """Tokens of prompt and answer; of answers with a repetition penalty only."""
+        self.yes = torch.ones((), dtype=torch.bool, device=device)
+        self.rows: OrderedDict[int, int] = OrderedDict()
+        """By serial, the longest ago first."""
+        self.spare = list(range(rows))
+
+    def choose(self, logits: Tensor, draws: Sequence[Draw]) -> list[int | None]:
+        """Choose a token for each row of logits [B, V]; None where they are not finite."""
+        assert len(draws) <= self.seen.shape[0], "more answers in a step than there are rows"
+        rows = [self._row(draw) for draw in draws]
+        latest = [draw.tokens[-1] for draw in draws]
+        numbers = [random_bits(draw.choice.seed, draw.position) for draw in draws]
+        sent = send([rows, latest, numbers], logits.device)
+        choices = [draw.choice for draw in draws]
+        size = logits.shape[1]
+        width = min(size, max(kept(choice, size) for choice in choices) + BEYOND)
+        tokens, finite, *enough = fetch(self._chosen(logits, choices, sent, width)).tolist()
+        for narrow in enough:
+            if not all(narrow):
+                whole = fetch(self._chosen(logits, choices, sent, size))[0].tolist()
+                tokens = [tokens[i] if held else whole[i] for i, held in enumerate(narrow)]
+        return [token if good else None for token, good in zip(tokens, finite, strict=True)]
+
+    def free(self, serial: int) -> None:
+        """Take an answer's row from it; unknown ones are ignored."""
+        if (row := self.rows.pop(serial, None)) is not None:
+            self.spare.append(row)
+
+    def _row(self, draw: Draw) -> int:
+        """Give an answer's row, which it may have to take first."""
+        if draw.serial in self.rows:
+            self.rows.move_to_end(draw.serial)
+            return self.rows[draw.serial]
+        row = self.spare.pop() if self.spare else self.rows.popitem(last=False)[1]
+        self.rows[draw.serial] = row
+        choice = draw.choice
+        place = float(kept(choice, self.seen.shape[1]) - 1)
+        values = (choice.temperature, place, 1.0 - choice.top_p, choice.repetition_penalty)
+        self.settings[:, row].copy_(send(values, self.seen.device, torch.float32))
+        if choice.repetition_penalty != 1.0:
+            self.seen[row].zero_().index_fill_(0, send(draw.tokens, self.seen.device), True)
+        return row
+
+    def _chosen(
+        self, logits: Tensor, choices: Sequence[Choice], sent: Tensor, width: int
+    ) -> Tensor:
+        """Give rows [B]: tokens, whether scores are finite, and if drawn, if `width` is enough."""
+        rows, latest, numbers = sent
+        scores = logits.float()
+        if any(choice.repetition_penalty != 1.0 for choice in choices):
+            self.seen.index_put_((rows, latest), self.yes)
+            scores = penalise(scores, self.seen[rows], self.settings[3, rows][:, None])
+        lowest, highest = scores.aminmax(dim=-1)  # NaN where there is any
+        finite = torch.isfinite(highest - lowest)
+        tokens = scores.argmax(-1)
+        if not any(choice.temperature > 0.0 for choice in choices):
+            return torch.stack((tokens, finite.long()))
+        temperature, place, rest = self.settings[:3, rows][..., None]
+        drawn = temperature > 0.0
+        left, likeliest, enough = survivors(
+            scores / torch.where(drawn, temperature, 1.0),
+            place.long(),
+            rest if any(choice.top_p < 1.0 for choice in choices) else None,
+            width,
+        )
+        index = pick_index(left, numbers.double() * 2.0**-53)
+        tokens = torch.where(drawn[:, 0], likeliest.gather(1, index[:, None])[:, 0], tokens)
+        enough |= ~(drawn[:, 0] & finite)
+        return torch.stack((tokens, finite.long(), enough.long()))
 
 
-def penalise(scores: Tensor, draws: Sequence[Draw]) -> Tensor:
-    """Make tokens that were seen less likely (Keskar et al. 2019). scores: [B, V]."""
-    if all(draw.choice.repetition_penalty == 1.0 for draw in draws):
-        return scores
-    nothing = torch.zeros(scores.shape[1], dtype=torch.bool, device=scores.device)
-    seen = torch.stack([nothing if draw.seen is None else draw.seen for draw in draws])
-    penalty = column([draw.choice.repetition_penalty for draw in draws], scores)
+def kept(choice: Choice, size: int) -> int:
+    """Count the tokens that may be drawn as far as top-k goes."""
+    return (min(choice.top_k, size) or size) if choice.temperature > 0.0 else 1
+
+
+def penalise(scores: Tensor, seen: Tensor, penalty: Tensor) -> Tensor:
+    """Make tokens that were seen less likely (Keskar et al. 2019). [B, V], [B, V], [B, 1]."""
     return torch.where(seen, torch.where(scores < 0, scores * penalty, scores / penalty), scores)
 
 
-def sample(scores: Tensor, draws: Sequence[Draw]) -> Tensor:
-    """Draw a token for each row of scores [B, V]; gives [B]."""
-    choices = [draw.choice for draw in draws]
-    scores = scores / column([choice.temperature for choice in choices], scores)
-    scores, tokens = survivors(scores, choices)
-    numbers = [uniform(draw.choice.seed, draw.position) for draw in draws]
-    index = pick_index(scores, send(numbers, scores.device, torch.float64))
-    return tokens.gather(1, index[:, None])[:, 0]
+def survivors(
+    scores: Tensor, place: Tensor, rest: Tensor | None, width: int
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Give scores and tokens [B, width], the likeliest first; -inf where they are removed.
 
-
-def survivors(scores: Tensor, choices: Sequence[Choice]) -> tuple[Tensor, Tensor]:
-    """Give scores and tokens [B, K], the likeliest first; -inf where top-k or top-p removed it."""
-    size = scores.shape[1]
-    counts = [choice.top_k if 0 < choice.top_k < size else size for choice in choices]
-    places = send(counts, scores.device)[:, None] - 1
-    width = min(size, 2 * max(counts))
+    `place` [B, 1] is that of the last score that top-k keeps, `rest` [B, 1] is 1 - top-p. Last
+    comes whether `width` holds all that may be kept, [B]: scores equal to top-k's last stay, as in
+    TopKLogitsWarper, and there may be many.
+    """
     found, tokens = ranked(scores, width)
-    # Ties with the k-th score stay, as in TopKLogitsWarper; there may be many.
-    if width < size and bool((found[:, -1:] >= found.gather(1, places)).any()):
-        found, tokens = ranked(scores, size)
-    found = found.masked_fill(found < found.gather(1, places), -torch.inf)
-    if any(choice.top_p < 1.0 for choice in choices):
+    least = found.gather(1, place)
+    enough = found[:, -1] < least[:, 0]
+    if width == scores.shape[1]:
+        enough = torch.ones_like(enough)
+    found = found.masked_fill(found < least, -torch.inf)
+    if rest is not None:
         # TopPLogitsWarper: what the less likely ones sum up to, itself included, must exceed 1 - p.
-        rest = column([1.0 - choice.top_p for choice in choices], scores)
         below = found.flip(-1).softmax(-1).cumsum(-1).flip(-1)
-        off = column([float(choice.top_p == 1.0) for choice in choices], scores) > 0
-        keep = (below > rest) | off
-        keep[:, 0] = True
-        found = found.masked_fill(~keep, -torch.inf)
-    return found, tokens
+        removed = (below <= rest) & (rest > 0.0)
+        removed[:, :1].zero_()
+        found = found.masked_fill(removed, -torch.inf)
+    return found, tokens, enough
 
 
 def ranked(scores: Tensor, width: int) -> tuple[Tensor, Tensor]:
@@ -143,15 +210,14 @@ def pick_index(scores: Tensor, numbers: Tensor) -> Tensor:
     return torch.minimum(index[:, 0], last).clamp(min=0)
 
 
-def column(values: Sequence[float], like: Tensor) -> Tensor:
-    """Give one value per row, [B, 1]."""
-    return send(values, like.device, like.dtype)[:, None]
-
-
 def uniform(seed: int, position: int) -> float:
-    """Give a number in [0, 1) for a seed and a position (SplitMix64: Steele et al. 2014)."""
-    mixed = _mix(_mix(seed) + position)
-    return (mixed >> 11) * 2.0**-53
+    """Give a number in [0, 1) for a seed and a position."""
+    return random_bits(seed, position) * 2.0**-53
+
+
+def random_bits(seed: int, position: int) -> int:
+    """Give 53 bits for a seed and a position (SplitMix64: Steele et al. 2014)."""
+    return _mix(_mix(seed) + position) >> 11
 
 
 def _mix(state: int) -> int:
