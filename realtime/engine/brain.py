@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from realtime.engine import flash, memory
+from realtime.engine import flash, memory, rehearsal, scales
 from realtime.engine.answering import Brain
 from realtime.engine.api import Memory, ModelInfo
 from realtime.engine.cache import FP8
@@ -34,16 +34,38 @@ def build(
     attention: str = "sdpa",
     kv_dtype: str = "auto",
     graphs: bool = True,
+    peak: rehearsal.Peak | None = None,
     progress: Progress = lambda stage, fraction: None,
 ) -> tuple[Brain, ModelInfo]:
-    """Plan the memory and take it; raise ModelError when there is not enough."""
+    """Plan the memory and take it; raise ModelError when there is not enough.
+
+    `peak` reads what the largest steps take; None: as a GPU tells, and not at all on a CPU.
+    """
     device = loaded.model.device
     claim(device)
+    if peak is None and device.type == "cuda":
+        peak = rehearsal.reader(device)
     kernel = attending_kernel(loaded, attention, kv_dtype)
     context = loaded.info.context
     buckets: Sequence[Bucket] = ()
     if graphs and device.type == "cuda":
         buckets = buckets_of(slots, context, flash=kernel is not None)
+
+    gather = device.type != "cpu" and kernel is None
+    taken = None
+    if peak is not None:
+        progress("rehearsing the largest step", CAPTURED_FROM)
+        taken = rehearsal.rehearse(
+            loaded,
+            peak,
+            free=memory.free_bytes(device),
+            slots=slots,
+            chunk=chunk,
+            kv_dtype=KV_DTYPES[kv_dtype],
+            buckets=buckets,
+            kernel=kernel,
+            gather=gather,
+        )
 
     def plan(buckets: Sequence[Bucket]) -> Memory:
         return memory.plan(
@@ -51,11 +73,12 @@ def build(
             slots=slots,
             chunk=chunk,
             kv_bytes=kv_bytes,
-            gather=device.type != "cpu" and kernel is None,
+            gather=gather,
             free=memory.free_bytes(device),
             kv_dtype=KV_DTYPES[kv_dtype],
             buckets=buckets,
             flash=kernel is not None,
+            taken=taken,
         )
 
     planned, buckets = planned_with(plan, buckets)
@@ -66,9 +89,11 @@ def build(
             runner = Runner(
                 loaded,
                 cells=planned.cells,
+                slots=slots,
                 embedding_bytes=planned.embeddings,
                 kernel=kernel,
                 kv_dtype=KV_DTYPES[kv_dtype],
+                scales=scales.measured(loaded) if kv_dtype == "fp8" else (),
                 buckets=buckets,
             )
         runner.warm_up()

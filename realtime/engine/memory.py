@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,15 @@ CONVERSATIONS = 1_000
 CGROUP = Path("/sys/fs/cgroup")
 
 
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """Bytes that the largest steps took when they were tried."""
+
+    step: int
+    recorded: int
+    """By the largest step of fixed shape, which recorded steps keep for good."""
+
+
 def plan(
     loaded: Loaded,
     *,
@@ -40,15 +50,24 @@ def plan(
     kv_dtype: torch.dtype | None = None,
     buckets: Sequence[Bucket] = (),
     flash: bool = False,
+    taken: Taken | None = None,
 ) -> Memory:
-    """Share out the free bytes; raise ModelError when they are not enough to answer anyone."""
+    """Share out the free bytes; raise ModelError when they are not enough to answer anyone.
+
+    `taken`: what steps take, where that was tried; else it is bounded from the shapes of tensors.
+    """
     model: Any = loaded.model
     kind, config = model.device.type, model.config.text_config
     kv_dtype = kv_dtype or model.dtype
     one = cell_bytes(config, kv_dtype)
     narrow = kv_dtype == FP8
-    workspace = workspace_bytes(model, slots=slots, chunk=chunk, gather=gather, narrow=narrow)
-    workspace += graph_bytes(model, buckets, one, flash=flash, narrow=narrow)
+    if taken is None:
+        workspace = workspace_bytes(model, slots=slots, chunk=chunk, gather=gather, narrow=narrow)
+        workspace += graph_bytes(model, buckets, one, flash=flash, narrow=narrow)
+    else:
+        workspace = taken.step
+        if buckets:
+            workspace += taken.recorded + beside_graphs(buckets, one)
     usable = int(free * SHARE[kind]) - workspace
     embeddings = max(0, min(EMBEDDINGS, usable // 8))
     kv = usable - embeddings
@@ -120,7 +139,12 @@ def graph_bytes(
     step += unpacked_bytes(model)
     scores = 2 * most * text.vocab_size * size
     pool = gathered_bytes(model, cells, narrow=narrow) + step + scores
-    return int(pool * 1.25) + GRAPH_BYTES * len(buckets) + BATCHES[-1] * cell
+    return int(pool * 1.25) + beside_graphs(buckets, cell)
+
+
+def beside_graphs(buckets: Sequence[Bucket], cell: int) -> int:
+    """Bound what graphs hold beside their tensors, and the cells of nobody."""
+    return GRAPH_BYTES * len(buckets) + BATCHES[-1] * cell
 
 
 def free_bytes(device: torch.device) -> int:
