@@ -71,7 +71,8 @@ class Sampling:
     top_p: float | None = None
     repetition_penalty: float | None = None
     seed: int | None = None
-    """With a seed the same request gives the same answer, also when it is resumed half-way."""
+    """With a seed the same request gives the same answer, also when it is resumed half-way; in
+    float32 on a CPU only."""
     max_tokens: int = 512
     logprobs: int | None = None
     """How many of the likeliest tokens are told beside each one that is said; None: no scores."""

@@ -51,7 +51,8 @@ class WorkerConfig:
     weights: Literal["auto", "int8", "fp8"] = "auto"
     """Of the language model's linear layers; int8 and fp8 need the package torchao."""
     kv_dtype: Literal["auto", "fp8"] = "auto"
-    """Of keys and values; auto is the model's own, fp8 keeps twice as much as bfloat16."""
+    """Of keys and values; auto is the model's own, fp8 keeps twice as much as bfloat16, layers that
+    go beyond its largest number divided."""
     graphs: bool = True
     """Record decode steps as CUDA graphs when the model loads; on a CPU there are none."""
     threads: int | None = None
