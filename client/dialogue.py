@@ -12,11 +12,20 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from client.errors import NoAnswer, VoiceError
-from client.events import Error, Event, Final, Partial, Pong, SpeechStarted, SpeechStopped
+from client.events import (
+    Error,
+    Event,
+    Final,
+    Partial,
+    Pong,
+    SpeechStarted,
+    SpeechStopped,
+)
 from client.microphone import Microphone
 from client.pcm import Voice
 
 QUIET_MS = 1000  # silence after a recording before its turn is judged
+LONG_S = 30.0  # a longer recording may be more than one turn, which is for the server to say
 MAX_QUIET_MS = 10_000  # silence after which an utterance that will not end is committed
 
 UNANSWERED = {"nothing_to_commit", "nothing_to_answer", "audio_too_short"}
@@ -74,6 +83,8 @@ class Exchange:
     """An utterance ended, so that an answer is due."""
     asked: bool = False
     """A commit or respond was sent and nothing came of it yet."""
+    too_long: bool = False
+    """The server made a turn of the beginning of what was said."""
     since: float = 0.0
     """When the answer that is due was asked for."""
     first: float | None = None
@@ -102,6 +113,9 @@ class Exchange:
                 # A commit that crosses the server's own end of speech is refused, and answered.
                 self.asked = False if code in UNANSWERED else self.asked
                 self.answering = self.answering and code != "audio_too_short"
+                if code == "turn_too_long":
+                    self.too_long = self.answering = True
+                    self.since = now
             case _:
                 pass
         return None
@@ -184,9 +198,19 @@ class Dialogue:
             return
         async for frame in self.microphone.frames(question.pcm):
             await self.voice.send(frame)
+        if self.manual and self.microphone.seconds(question.pcm) > LONG_S:
+            await self.split(question)
         if self.manual or not await self.heard_out():
             self.exchange.ask(self.now)
             await self.voice.commit()
+
+    async def split(self, question: Question) -> None:
+        """Wait for the answer to the beginning of what is too long for one turn."""
+        await self.caught_up()
+        if self.exchange.too_long:
+            await self.until(lambda: not self.exchange.open)
+            if question.text:  # it holds for the rest, too
+                await self.voice.text(question.text)
 
     async def heard_out(self) -> bool:
         """Stay silent until the server ends the utterance; False when it has to be committed."""

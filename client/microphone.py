@@ -25,6 +25,10 @@ class Microphone:
         self.silence = bytes(self.frame)
         self.due = 0.0
 
+    def seconds(self, pcm: bytes) -> float:
+        """Give how long a recording lasts."""
+        return len(pcm) * self.speed / self.per_second
+
     async def frames(self, pcm: bytes) -> AsyncIterator[bytes]:
         """Yield a recording frame by frame; the last one may be shorter."""
         clock = asyncio.get_running_loop().time

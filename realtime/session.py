@@ -151,6 +151,8 @@ class Session:
         self.owed = False
         """The user has spoken during an answer that was not to be stopped."""
         self.guess: Guess | None = None
+        self.going_on: int | None = None
+        """Where a turn was too long and the user spoke on; told when that is a turn of its own."""
         self.onset = 0
         """Where the speech being heard began."""
         self.silent_from: int | None = None
@@ -236,6 +238,7 @@ class Session:
         )
         if not settings.automatic and self.hearing:
             self.turns.move(Move.STOP)
+        self.going_on = self.going_on if settings.automatic else None
         self.settings = settings
         own = settings.instructions
         self.conversation.system = (self.config.instructions if own is None else own) or None
@@ -296,7 +299,10 @@ class Session:
         if self.draft.seconds + self.endpointer.config.window_s <= self.config.max_turn_s:
             return []
         message = f"The turn reached {self.config.max_turn_s} s and is answered as it stands."
+        told = self.speech_went_on()
+        self.going_on = utterance.end if self.hearing else None
         return [
+            *told,
             *self.speech_stopped(utterance.end),
             trouble("turn_too_long", message),
             *self.turn_ended(respond=respond),
@@ -306,11 +312,14 @@ class Session:
         self, utterance: Utterance, hangover_ms: float, respond: bool
     ) -> list[Effect]:
         """Make the utterance part of the turn and ask for its answer."""
-        effects = self.speech_stopped(utterance.end)
+        long_enough = len(utterance.pcm) * 1000 >= self.config.min_audio_ms * SAMPLE_RATE
+        effects = self.speech_went_on() if long_enough else []
+        self.going_on = None
+        effects += self.speech_stopped(utterance.end)
         if respond and self.guess is not None and self.guess.utterance == utterance:
             return effects + self.confirm(self.guess, hangover_ms)
         effects += self.drop_guess()
-        if len(utterance.pcm) * 1000 >= self.config.min_audio_ms * SAMPLE_RATE:
+        if long_enough:
             self.draft.clips.append(self.conversation.clip(utterance.pcm))
         elif not self.draft.clips:
             self.draft.item = None
@@ -318,6 +327,11 @@ class Session:
             message = f"{ms:.0f} ms of audio are too short; at least {self.config.min_audio_ms} ms."
             return [*effects, trouble("audio_too_short", message)]
         return effects + self.turn_ended(hangover_ms, respond=respond)
+
+    def speech_went_on(self) -> list[Effect]:
+        """Tell of speech that is a turn of its own, behind one that was too long."""
+        at = self.going_on
+        return [] if at is None else self.speech_started(at, at)
 
     def turn_ended(self, hangover_ms: float = 0.0, *, respond: bool) -> list[Effect]:
         """Make what was said and written an item; answer it, now or once it is our turn."""
@@ -494,6 +508,7 @@ class Session:
     def clear(self) -> list[Effect]:
         """Forget what was said and written since the last turn."""
         self.endpointer.clear()
+        self.going_on = None
         if self.silent_from is not None:
             self.silent_from = self.endpointer.position
         stopped = self.speech_stopped(self.endpointer.position)

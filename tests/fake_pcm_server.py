@@ -71,6 +71,8 @@ class FakePcmServer:
     """What is sent in the place of ready."""
     status: tuple[int, dict[str, str], bytes] | None = None
     """What is answered in the place of the upgrade."""
+    longest_s: float | None = None
+    """Seconds of a turn, which is answered then as it stands; None: any."""
     drop_after: int | None = None
     """Close with 1011 in the middle of this answer (counted from 1)."""
     peers: list[Peer] = field(default_factory=list)
@@ -133,6 +135,9 @@ class FakePcmServer:
 
     async def hear(self, peer: Peer, message: bytes) -> None:
         peer.kept += len(message)
+        if self.longest_s is not None and peer.kept >= self.longest_s * RATE * 2:
+            await peer.tell("error", code="turn_too_long", message="It is long.", fatal=False)
+            await self.answer(peer)
         data = peer.rest + message
         frame = RATE // 50 * 2
         for start in range(0, len(data) - frame + 1, frame):

@@ -531,11 +531,37 @@ def test_a_monologue_is_answered_at_the_limit_of_a_turn():
     effects = receive(session, *[loud(1000)] * 100)
     assert kinds(effects) == ["SpeechStarted", "SpeechStopped", "Trouble", "Generate"]
     assert codes(effects) == ["turn_too_long"]
+    (cut,) = notices(effects, SpeechStopped)
     answer(session, "I see.")
-    (generate,) = asked(receive(session, quiet(600)))
+    effects = receive(session, quiet(600))
+    assert kinds(effects) == ["SpeechStarted", "SpeechStopped", "Generate"]
+    (started,), (stopped,) = notices(effects, SpeechStarted), notices(effects, SpeechStopped)
+    assert (started.at, stopped.at) == (cut.at, 100_200 * MS)
+    assert stopped.duration == stopped.at - cut.at
+    (generate,) = asked(effects)
     first, _, second = generate.request.turns
     total = sum(len(clip.pcm) for turn in (first, second) for clip in turn.parts)
     assert total == 100_200 * MS
+
+
+def test_speech_on_behind_a_turn_that_was_too_long_interrupts_its_answer_when_it_is_a_turn():
+    session = new_session(max_turn_s=60)
+    receive(session, *[loud(1000)] * 61)
+    answer(session, "I", " see", done=False)
+    assert kinds(receive(session, *[loud(1000)] * 2)) == []
+    effects = receive(session, quiet(600))
+    assert kinds(effects)[:4] == ["SpeechStarted", "Cancel", "Cancelled", "Final"]
+    assert kinds(effects)[4:] == ["SpeechStopped", "Generate"]
+
+
+def test_no_more_speech_behind_a_turn_that_was_too_long_is_told_no_more():
+    session = new_session(max_turn_s=60)
+    receive(session, *[loud(1000)] * 61)
+    receive(session, ClearAsked(), *[quiet(1000)] * 3)
+    assert kinds(speak(session)) == [
+        *("SpeechStarted", "Cancel", "Cancelled", "Final"),
+        *("SpeechStopped", "Generate"),
+    ]
 
 
 def test_a_long_conversation_loses_its_oldest_turns_and_says_so():

@@ -41,10 +41,8 @@ def decode_container(file: BinaryIO, max_s: float) -> Pcm:
     try:
         box = av.open(file, "r", options={"format_whitelist": FORMATS}, metadata_errors="replace")
     except av.FFmpegError as error:
-        kinds = "wav, flac, mp3, ogg, m4a, webm, wma"
-        raise AudioError(
-            f"not a {kinds} or other sound file that is whole: {reason(error)}"
-        ) from error
+        kinds = "not a wav, flac, mp3 or ogg file, nor another sound file that is whole"
+        raise AudioError(f"{kinds}: {reason(error)}") from error
     with box:
         try:
             return read_track(box, max_s, counted)

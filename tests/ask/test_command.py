@@ -119,6 +119,21 @@ def test_a_written_instruction_goes_with_the_recording(wav):
     assert fake.peers[0].query["turn_detection"] == "manual"
 
 
+@pytest.mark.parametrize("as_json", [False, True])
+def test_a_recording_of_two_turns_has_two_lines(wav, as_json):
+    fake = FakePcmServer(["It is a siren.", "It goes on."], longest_s=32)
+    file = wav(pcm=tone(40_000))
+    result = ask_fake(fake, file, "-t", "What's that?", *["--json"] * as_json)
+    lines = result.stdout.splitlines()
+    assert result.exit_code == 0
+    assert "It is long." in result.stderr
+    if as_json:
+        lines = [json.loads(line) for line in lines]
+        assert [line["turn"] for line in lines] == [1, 2]
+        lines = [line["text"] for line in lines]
+    assert lines == ["It is a siren.", "It goes on."]
+
+
 def test_each_recording_can_have_its_own_instruction(wav):
     fake = FakePcmServer()
     ask_fake(fake, wav("a.wav"), wav("b.wav"), "--text", "First?", "--text", "Second?")

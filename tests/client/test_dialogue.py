@@ -89,6 +89,14 @@ async def test_push_to_talk_makes_one_turn_of_each_recording():
     assert fake.peers[0].heard == 1600, "no silence is added"
 
 
+async def test_push_to_talk_of_what_is_too_long_for_a_turn_has_an_answer_for_each_part():
+    fake = FakePcmServer(["It is a bell.", "It rings on.", "It is a gong."], longest_s=32)
+    long = Question("long.wav", tone(40_000), "What's that sound?")
+    first, second = await ask(fake, long, Question("a.wav", tone(200)), manual=True)
+    assert texts([first, second]) == [["It is a bell.", "It rings on."], ["It is a gong."]]
+    assert asked(fake) == ["text", "ping", "text", "commit", "commit"]
+
+
 async def test_a_text_alone_is_answered():
     fake = FakePcmServer(["Five."])
     exchanges = await ask(fake, Question("text", text="what is two plus three"), manual=True)
@@ -231,6 +239,16 @@ def test_an_error_can_come_in_the_place_of_an_answer(code):
     exchange.receive(Error(code, "No."), 2.0)
     assert not exchange.open
     assert exchange.error == Error(code, "No.")
+
+
+def test_a_turn_that_is_too_long_is_answered_from_then_on():
+    exchange = Exchange("q")
+    exchange.receive(Error("turn_too_long", "It is long."), 5.0)
+    assert exchange.open
+    exchange.receive(Partial(1, 0, "Yes."), 6.5)
+    answer = exchange.receive(Final(1, "Yes.", "stop", {}), 7.0)
+    assert answer.first_partial_ms == 1500
+    assert not exchange.open
 
 
 def test_a_warning_leaves_the_answer_due():
