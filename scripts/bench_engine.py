@@ -55,8 +55,9 @@ def main(arguments: list[str] | None = None) -> int:
     """Measure what the options ask for; tell by the exit code whether that was possible."""
     structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
     options = parse(arguments)
-    if options.threads:
-        torch.set_num_threads(options.threads)
+    # Both sides alike, also where nothing is said: the engine would choose its own.
+    options.threads = options.threads or torch.get_num_threads()
+    torch.set_num_threads(options.threads)
     if options.mel:
         clips = (0.5,) if options.smoke else mel.SECONDS
         print(json.dumps({**about(options), "mel": mel.compare(clips)}))

@@ -244,6 +244,8 @@ def main(
     """Compare this package's engine with transformers, token for token."""
     structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
     console = Console(stderr=True)
+    # Both sides alike: how a sum is parted among threads shows in its last bits.
+    threads = threads or torch.get_num_threads()
     try:
         if random:
             compared = asyncio.run(compare_random(random, device, threads, console))
