@@ -16,6 +16,7 @@ from starlette.types import Receive, Scope, Send
 from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from realtime.gateway.incoming import Incoming
 from realtime.gateway.strangers import VOUCH, Stranger
 
 HEAD_S = 10.0
@@ -24,6 +25,7 @@ WRITE_S = 20.0  # until a peer that does not read has read enough to go on
 MOST_HEAD = 256 << 10  # bytes of a request that are no body: its head, framing, trailers
 MOST_HEADERS = 256
 MOST_WAITING = 8  # requests behind the one that runs
+MOST_BACKLOG = 64 << 20  # bytes of requests that wait to be parsed, of all peers together
 SLICE = 1 << 10  # bytes parsed at a time: at most 56 requests, which may be one too many each
 
 
@@ -41,7 +43,7 @@ class Flow(FlowControl):
 class HttpProtocol(HttpToolsProtocol):
     """uvicorn's HTTP protocol; who does not get to the point is dropped without an answer."""
 
-    def __init__(self, stranger: Stranger, **uvicorn: Any) -> None:
+    def __init__(self, stranger: Stranger, backlog: Incoming, **uvicorn: Any) -> None:
         super().__init__(**uvicorn)
         self.stranger = stranger
         self.app_state = {**self.app_state, VOUCH: stranger.leave}
@@ -49,10 +51,16 @@ class HttpProtocol(HttpToolsProtocol):
         self.flow: Flow
         self.running = 0
         """Requests that are being answered; uvicorn keeps it to one."""
-        self.unread = memoryview(b"")
-        """What came and is not parsed yet."""
+        self.backlog = backlog
+        self.received = b""
+        """What came and is not parsed yet, but for the first `parsed` bytes."""
+        self.parsed = 0
+        self.held = 0
+        """Bytes that are counted in `backlog`."""
         self.overhead = 0
         """Bytes since a request began that are not of its body."""
+        self.answering: Any = None
+        """The request that runs, as uvicorn knows it; what it calls `cycle` is the last to come."""
         self.gone = False
         self.late: asyncio.TimerHandle | None = None
         self.stuck: asyncio.TimerHandle | None = None
@@ -70,12 +78,18 @@ class HttpProtocol(HttpToolsProtocol):
         """Wait no more, and let go of everything."""
         super().connection_lost(exc)
         self.gone = True
+        if self.answering is not None:
+            self.answering.disconnected = True
+            self.answering.message_event.set()
         self.in_time()
         self.resumed()
         self.stranger.leave()
+        self.forget()
+        self.settle()
+        # What waits leads back here, and so does our way to the application.
         self.pipeline.clear()
-        self.unread = memoryview(b"")
-        self.app = self.config.loaded_app  # ours leads back here
+        self.cycle = self.answering = None  # type: ignore[assignment]
+        self.app = self.config.loaded_app
 
     def hurry(self) -> None:
         """Drop the connection unless a request runs in time."""
@@ -108,18 +122,40 @@ class HttpProtocol(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         """Parse what may be answered soon, and keep the rest."""
         self._unset_keepalive_if_required()
-        self.unread = memoryview(bytes(self.unread) + data if self.unread else data)
+        self.received = self.received[self.parsed :] + data
+        self.parsed = 0
         self.parse()
+
+    @property
+    def unread(self) -> bool:
+        """Tell whether something is not parsed yet."""
+        return self.parsed < len(self.received)
 
     def parse(self) -> None:
         """Parse in slices until requests wait; then nothing is read before one is answered."""
         while self.unread and len(self.pipeline) < MOST_WAITING:
-            piece, self.unread = self.unread[:SLICE], self.unread[SLICE:]
+            piece = memoryview(self.received)[self.parsed : self.parsed + SLICE]
+            self.parsed += SLICE
             self.parse_slice(piece)
             if self.parser is None or self.transport.is_closing():
-                self.unread = memoryview(b"")
-        self.flow.held = bool(self.unread)
-        if self.unread:
+                self.forget()
+        if not self.unread:
+            self.forget()
+        self.settle()
+
+    def forget(self) -> None:
+        """Drop what is not parsed."""
+        self.received = b""
+        self.parsed = 0
+
+    def settle(self) -> None:
+        """Count what is kept, and let the peer wait for it to be parsed."""
+        kept = len(self.received)
+        if not self.backlog.change(self.held, kept):
+            self.transport.abort()
+        self.held = kept
+        self.flow.held = bool(kept)
+        if kept:
             self.flow.pause_reading()
 
     def parse_slice(self, piece: memoryview) -> None:
@@ -128,7 +164,7 @@ class HttpProtocol(HttpToolsProtocol):
         try:
             self.parser.feed_data(piece)
         except httptools.HttpParserUpgrade:
-            self.unread = memoryview(b"")  # nobody may say more before the upgrade is answered
+            self.forget()  # nobody may say more before the upgrade is answered
             if self._should_upgrade():
                 self.handle_websocket_upgrade()
         except httptools.HttpParserError:
@@ -169,6 +205,10 @@ class HttpProtocol(HttpToolsProtocol):
         self.app = self.config.loaded_app
 
     # ---- what is answered -----------------------------------------------------------------------
+
+    def _start_asgi_task(self, cycle: Any, app: Any) -> None:
+        self.answering = cycle
+        super()._start_asgi_task(cycle, app)
 
     async def run(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request; at its end, wait for the next."""

@@ -24,7 +24,7 @@ from starlette.applications import Starlette
 
 from realtime.config import ServerConfig, Settings
 from realtime.errors import ConfigError
-from realtime.gateway.http import HttpProtocol
+from realtime.gateway.http import MOST_BACKLOG, HttpProtocol
 from realtime.gateway.incoming import Incoming
 from realtime.gateway.listener import Listener, raise_descriptor_limit
 from realtime.gateway.reload import reload
@@ -50,6 +50,7 @@ class Server(uvicorn.Server):
     def __init__(self, app: Starlette, config: ServerConfig) -> None:
         self.app = app
         self.incoming = Incoming(config.unread_bytes)
+        self.backlog = Incoming(MOST_BACKLOG)
         self.strangers = Strangers(most=1, most_of_one=1)
         self.listener: Listener | None = None
         super().__init__(uvicorn_config(app, config, self.incoming))
@@ -88,7 +89,11 @@ class Server(uvicorn.Server):
     def connection(self, stranger: Stranger) -> asyncio.Protocol:
         """Serve a connection."""
         return HttpProtocol(
-            stranger, config=self.config, server_state=self.server_state, app_state={}
+            stranger,
+            self.backlog,
+            config=self.config,
+            server_state=self.server_state,
+            app_state={},
         )
 
 

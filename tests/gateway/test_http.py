@@ -12,9 +12,12 @@ from contextlib import asynccontextmanager, suppress
 import pytest
 from fakes import GUARD_S
 from gateway_place import Place, comes_true, rest, serving
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
 
 from realtime.config import AuthConfig, ServerConfig, Settings
-from realtime.gateway import http
+from realtime.gateway import http, incoming
 from realtime.gateway.http import HttpProtocol
 
 KEY = "sk-a-key-of-this-test"
@@ -240,8 +243,38 @@ async def test_few_requests_wait_for_a_peer_that_does_not_read(monkeypatch, prot
             await comes_true(lambda: any(peer.flow.write_paused for peer in protocols()))
             (held,) = protocols()
             assert held.flow.read_paused
-            assert len(held.unread) <= 256 << 10
+            assert 0 < held.backlog.bytes == len(held.received) <= 256 << 10
             assert most < http.MOST_WAITING + http.SLICE / len(MISSING)
+
+
+async def test_a_request_that_runs_learns_that_its_peer_left_with_others_waiting():
+    entered, left = asyncio.Event(), asyncio.Event()
+
+    async def wait(request: Request) -> Response:
+        await request.body()
+        entered.set()
+        while (await request.receive())["type"] != "http.disconnect":
+            pass
+        left.set()
+        return Response()
+
+    async with serving(Settings()) as place, asyncio.timeout(GUARD_S):
+        place.server.app.router.routes.append(Route("/wait", wait))
+        async with speaking(place) as (_, writer):
+            writer.write(HEALTH.replace(b"healthz", b"wait") + HEALTH)
+            await entered.wait()
+        await left.wait()
+
+
+async def test_who_adds_to_too_much_that_waits_is_dropped(protocols, monkeypatch):
+    monkeypatch.setattr(incoming, "EXEMPT", 0)
+    async with serving(Settings()) as place:
+        place.server.backlog.most = 0
+        with deaf(place, MISSING * 20_000):
+            await comes_true(lambda: place.server.server_state.total_requests)
+            await comes_true(lambda: not protocols())
+        assert place.server.backlog.bytes == 0
+        assert (await place.ask("GET", "/healthz")).status_code == 200
 
 
 async def test_an_upgrade_behind_a_request_that_runs_is_dropped():
