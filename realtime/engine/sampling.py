@@ -76,11 +76,14 @@ class Sampler:
     def choose(self, logits: Tensor, draws: Sequence[Draw]) -> list[int | None]:
         """Choose a token for each row of logits [B, V]; None where they are not finite."""
         assert len(draws) <= self.seen.shape[0], "more answers in a step than there are rows"
+        choices = [draw.choice for draw in draws]
+        if all(c.temperature == 0.0 and c.repetition_penalty == 1.0 for c in choices):
+            tokens, finite = fetch(torch.stack(likeliest(logits.float()))).tolist()
+            return [token if good else None for token, good in zip(tokens, finite, strict=True)]
         rows = [self._row(draw) for draw in draws]
         latest = [draw.tokens[-1] for draw in draws]
         numbers = [random_bits(draw.choice.seed, draw.position) for draw in draws]
         sent = send([rows, latest, numbers], logits.device)
-        choices = [draw.choice for draw in draws]
         size = logits.shape[1]
         width = min(size, max(kept(choice, size) for choice in choices) + BEYOND)
         tokens, finite, *enough = fetch(self._chosen(logits, choices, sent, width)).tolist()
@@ -118,24 +121,30 @@ class Sampler:
         scores = logits.float()
         if any(choice.repetition_penalty != 1.0 for choice in choices):
             self.seen.index_put_((rows, latest), self.yes)
-            scores = penalise(scores, self.seen[rows], self.settings[3, rows][:, None])
-        lowest, highest = scores.aminmax(dim=-1)  # NaN where there is any
-        finite = torch.isfinite(highest - lowest)
-        tokens = scores.argmax(-1)
+            scores = penalise(
+                scores, self.seen.index_select(0, rows), self.settings[3, rows][:, None]
+            )
+        tokens, finite = likeliest(scores)
         if not any(choice.temperature > 0.0 for choice in choices):
-            return torch.stack((tokens, finite.long()))
+            return torch.stack((tokens, finite))
         temperature, place, rest = self.settings[:3, rows][..., None]
         drawn = temperature > 0.0
-        left, likeliest, enough = survivors(
+        left, candidates, enough = survivors(
             scores / torch.where(drawn, temperature, 1.0),
             place.long(),
             rest if any(choice.top_p < 1.0 for choice in choices) else None,
             width,
         )
         index = pick_index(left, numbers.double() * 2.0**-53)
-        tokens = torch.where(drawn[:, 0], likeliest.gather(1, index[:, None])[:, 0], tokens)
-        enough |= ~(drawn[:, 0] & finite)
-        return torch.stack((tokens, finite.long(), enough.long()))
+        tokens = torch.where(drawn[:, 0], candidates.gather(1, index[:, None])[:, 0], tokens)
+        enough |= ~(drawn[:, 0] & (finite > 0))
+        return torch.stack((tokens, finite, enough.long()))
+
+
+def likeliest(scores: Tensor) -> tuple[Tensor, Tensor]:
+    """Give the likeliest token of each row [B, V], and whether all its scores are finite."""
+    # Both ends are NaN where any score is; on a CPU this is ten times as fast as asking each.
+    return scores.argmax(-1), torch.isfinite(scores.amax(-1) - scores.amin(-1)).long()
 
 
 def kept(choice: Choice, size: int) -> int:

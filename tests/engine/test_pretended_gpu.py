@@ -67,14 +67,14 @@ def test_a_decode_step_never_waits_for_the_device(way):
 
 
 @pytest.mark.parametrize("name", SAMPLINGS)
-def test_choosing_tokens_never_waits_and_sends_one_tensor(plain, name):
+def test_choosing_tokens_never_waits_and_sends_one_tensor_at_most(plain, name):
     draws = plain.talking(900, SAMPLINGS[name])
     with plain.mode, torch.inference_mode(), watched() as watch:
         logits = torch.empty(len(draws), SHAPE.rows, dtype=SHAPE.dtype, device=DEVICE)
         answers = plain.runner.answers
         plain.runner.sampler.choose(logits, [answers[p.serial].draw(p.serial) for p in draws])
     assert watch.waits == []
-    assert (watch.sent, watch.fetched) == (1, 1)
+    assert (watch.sent, watch.fetched) == (0 if name == "greedy" else 1, 1)
 
 
 @pytest.mark.parametrize("batch", [1, 2, 8])
