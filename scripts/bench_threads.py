@@ -157,16 +157,18 @@ def idle(seconds: float) -> dict[str, object]:
     """Let a server with the bundled model stand unused; give the share of a core it takes."""
     with machine.server(None, Way().environment(64)) as running:
         time.sleep(min(5.0, seconds))
-        before = [machine.cpu_s(pid) for pid in (running.gateway, running.worker)]
+        pids = {"gateway": running.gateway, "worker": running.worker}
+        before = {name: (machine.cpu_s(pid), machine.wakeups(pid)) for name, pid in pids.items()}
         time.sleep(seconds)
-        after = [machine.cpu_s(pid) for pid in (running.gateway, running.worker)]
-    percent = [100 * (b - a) / seconds for a, b in zip(before, after, strict=True)]
-    line: dict[str, object] = {
-        "seconds": seconds,
-        "gateway_percent": round(percent[0], 3),
-        "worker_percent": round(percent[1], 3),
-        "percent": round(sum(percent), 3),
-    }
+        after = {name: (machine.cpu_s(pid), machine.wakeups(pid)) for name, pid in pids.items()}
+    line: dict[str, object] = {"seconds": seconds}
+    total = 0.0
+    for name in pids:
+        cpu, woken = (b - a for a, b in zip(before[name], after[name], strict=True))
+        line[f"{name}_percent"] = round(100 * cpu / seconds, 3)
+        line[f"{name}_wakeups_per_s"] = round(woken / seconds, 1)
+        total += 100 * cpu / seconds
+    line["percent"] = round(total, 3)
     print(f"idle: {line}", file=sys.stderr, flush=True)
     return line
 

@@ -87,6 +87,12 @@ def cpu_s(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) * TICK_S
 
 
+def wakeups(pid: int) -> int:
+    """Count how often the threads of a process have waited and gone on: a poll shows here."""
+    texts = [(task / "status").read_text() for task in Path(f"/proc/{pid}/task").iterdir()]
+    return sum(int(text.partition("\nvoluntary_ctxt_switches:")[2].split()[0]) for text in texts)
+
+
 @contextmanager
 def burnt_core() -> Generator[None, None, None]:
     """Keep one core busy, as another program on the machine would."""
