@@ -91,6 +91,10 @@ class PeerProtocol(WebSocketsSansIOProtocol):
     def data_received(self, data: bytes) -> None:
         """Take what came; parse it at once if it is little."""
         self.signs.at = self.loop.time()
+        if len(data) <= PIECE and not self.unparsed and self.waiting <= MOST_WAITING:
+            super().data_received(data)
+            self.settle()
+            return
         self.unparsed += data
         if self.later is None:
             self.parse()
@@ -115,8 +119,8 @@ class PeerProtocol(WebSocketsSansIOProtocol):
 
     def handle_events(self) -> None:
         """Take the frames that were parsed, if the peer may send so many small ones."""
-        small = sum(isinstance(e, Frame) and len(e.data) < SMALL for e in self.conn.events)
-        if self.allowed.take(small):
+        small = sum([len(e.data) < SMALL for e in self.conn.events if isinstance(e, Frame)])
+        if not small or self.allowed.take(small):
             super().handle_events()
         elif self.close_sent:
             self.transport.abort()
