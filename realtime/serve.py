@@ -246,16 +246,7 @@ async def tell(engine: WorkerEngine, settings: Settings, address: str, keys: str
     with (logged if plain else drawn)(console) as engine.on_loading:
         model = await engine.ready()
     if plain:
-        memory = str(model.memory) if model.memory else None
-        log_line(
-            "serving",
-            address=address,
-            keys=keys,
-            model=model.name,
-            device=model.device,
-            threads=model.threads,
-            memory=memory,
-        )
+        log_line("serving", address=address, keys=keys, **model.told())
     else:
         text = banner(settings, model, address, keys, own_name())
         # Wrapped by the terminal alone, a command can be copied however narrow that is.

@@ -232,6 +232,8 @@ def test_a_hangup_while_loading_ends_nothing(tmp_path):
         lines = []
         while not lines or lines[-1]["event"] != "serving":
             lines.append(json.loads(server.stderr.readline()))
+        assert {"address", "keys", "name", "dtype", "memory"} <= set(lines[-1])
+        assert "model loaded again" not in [line["event"] for line in lines]
         assert ["server.drain_s"] in [line.get("changed") for line in lines]
         server.send_signal(signal.SIGTERM)
         assert "Traceback" not in server.stderr.read()

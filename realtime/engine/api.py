@@ -192,6 +192,11 @@ class ModelInfo:
     threads: int = 0
     """CPU threads that compute; 0: nobody knows."""
 
+    def told(self) -> dict[str, object]:
+        """Give it for a line of the log."""
+        memory = str(self.memory) if self.memory else None
+        return {name: getattr(self, name) for name in self.__slots__} | {"memory": memory}
+
 
 @dataclass(frozen=True, slots=True)
 class Loading:

@@ -316,8 +316,8 @@ class WorkerEngine:
 
     def _ready(self, info: ModelInfo, link: Link) -> None:
         """Ask the worker for everything that is wanted, the oldest first."""
-        told = {name: getattr(info, name) for name in info.__slots__}
-        log.info("model loaded", **told | {"memory": str(info.memory)})
+        if self.restarts:  # whoever waits for the first tells of it
+            log.info("model loaded again", **info.told())
         self.link, self.info, self.reason, self.away = link, info, "", False
         link.loaded(self.config.patience(info.device))
         for answer in self.live.values():
