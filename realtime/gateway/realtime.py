@@ -33,7 +33,7 @@ from realtime.gateway.refusals import NO_STORE, REFUSALS, denial
 from realtime.gateway.strangers import vouch
 from realtime.gateway.websocket import SocketTransport
 from realtime.protocols import Codec
-from realtime.protocols.openai.beta import modern, old_session
+from realtime.protocols.openai.beta import old_session
 from realtime.protocols.openai.codec import OpenAiCodec
 from realtime.protocols.openai.errors import BadEvent
 from realtime.protocols.openai.session import Defaults, read_session
@@ -185,7 +185,7 @@ class RealtimeRoutes:
         try:
             grant = self.minter(request)
             asked = SecretAsked(session=parsed(await body(request, LONGEST_BODY), dict[str, Any]))
-            value, expires_at, session = self.mint(grant, asked, beta=True)
+            value, expires_at, session = self.mint(grant, asked)
         except REFUSALS as error:
             return denial(error)
         secret = {"value": value, "expires_at": expires_at}
@@ -199,13 +199,10 @@ class RealtimeRoutes:
         grant.allowance.take_mint()
         return grant
 
-    def mint(
-        self, grant: Grant, asked: SecretAsked, *, beta: bool = False
-    ) -> tuple[str, int, dict[str, Any]]:
+    def mint(self, grant: Grant, asked: SecretAsked) -> tuple[str, int, dict[str, Any]]:
         """Give a short-lived key, when it ends, and its session; raises what refuses."""
         given = asked.session or {}
         try:
-            given = modern(given, "session") if beta else given
             session = read_session(given, self.defaults)
         except BadEvent as error:
             raise refusal(error) from None

@@ -1,11 +1,13 @@
-"""The names of the beta, by a switch per connection: the same events in an older dress.
+"""The names of the beta: the same events in an older dress.
 
-Beta clients send flat sessions and get `response.text.*`, `conversation.item.created` and
-assistant content of type `text`.
+Flat sessions and responses are understood from every client, since none of their fields has
+another meaning today. Who asks for the beta, by a switch per connection, also gets
+`response.text.*`, `conversation.item.created` and assistant content of type `text`.
 """
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 from realtime.protocols.openai.errors import BadEvent
@@ -40,11 +42,15 @@ BOTH = (["text", "audio"], ["audio", "text"])
 
 
 def modern(data: dict[str, Any], param: str) -> dict[str, Any]:
-    """Turn the flat `session` or `response` of a beta client into today's."""
+    """Turn a flat `session` or `response` into today's; refuse two values for one thing."""
     result = {key: value for key, value in data.items() if key not in SESSION_PLACES}
     for name, place in SESSION_PLACES.items():
         if name in data:
-            put(result, place, modern_value(name, data[name], f"{param}.{name}"), param)
+            value = modern_value(name, data[name], f"{param}.{name}")
+            if not put(result, place, value, param):
+                today = ".".join((param, *place))
+                message = f"'{param}.{name}' and '{today}' stand for the same and differ."
+                raise BadEvent(message, param=f"{param}.{name}")
     return result
 
 
@@ -59,23 +65,26 @@ def modern_value(name: str, value: Any, param: str) -> Any:
     return value
 
 
-def put(data: dict[str, Any], place: tuple[str, ...], value: Any, param: str) -> None:
-    """Put a value at its place, making the objects around it."""
+def put(data: dict[str, Any], place: tuple[str, ...], value: Any, param: str) -> bool:
+    """Put a value at its place, making the objects around it; False if another is there."""
     *outer, last = place
     for name in outer:
-        inner = data.setdefault(name, {})
+        inner = data.get(name, {})
         if not isinstance(inner, dict):
             raise BadEvent(f"'{param}.{name}' must be an object.", param=f"{param}.{name}")
-        data = inner
-    data[last] = value
+        data[name] = data = dict(inner)  # what the client sent stays as it is
+    there = data.setdefault(last, value)
+    return bool(there == value)
 
 
-def old_param(param: str | None) -> str | None:
-    """Name a field as a beta client knows it."""
+def old_param(param: str | None, given: Collection[str] = SESSION_PLACES) -> str | None:
+    """Name a field as a client knows it that has `given` the flat ones."""
     if param is None:
         return None
     head, dot, path = param.partition(".")
     for name, place in SESSION_PLACES.items():
+        if name not in given:
+            continue
         new = ".".join(place)
         if dot and (path == new or path.startswith((f"{new}.", f"{new}["))):
             return f"{head}.{name}{path[len(new) :]}"

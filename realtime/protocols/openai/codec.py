@@ -7,7 +7,7 @@ no delta outside, whatever comes.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from itertools import count
 from typing import Any, assert_never
 
@@ -19,7 +19,7 @@ from realtime.audio.pcm import ByteJoiner, ms_of
 from realtime.events import Notice, PeerInput
 from realtime.items import Item
 from realtime.protocols.openai import messages
-from realtime.protocols.openai.beta import modern, old_event, old_param
+from realtime.protocols.openai.beta import SESSION_PLACES, old_event, old_param
 from realtime.protocols.openai.errors import SILENT, BadEvent, trouble_body
 from realtime.protocols.openai.formats import AudioFormat, Ingest
 from realtime.protocols.openai.items import Status, read_item, show_item, spoken_index
@@ -90,7 +90,7 @@ class OpenAiCodec:
 
     def configure(self, session: Event) -> list[PeerInput]:
         """Give the inputs that apply an initial session object; raise BadEvent if it is wrong."""
-        return [self.update(modern(session, "session") if self.beta else session)]
+        return [self.update(session)]
 
     def bind(self) -> None:
         """Let the session stay of the type that it has now."""
@@ -108,8 +108,7 @@ class OpenAiCodec:
         except BadEvent as error:
             if self.doing is not None:
                 error.event_id = self.doing.event_id
-            if self.beta:
-                error.param = old_param(error.param)
+            error.param = old_param(error.param, SESSION_PLACES if self.beta else flat(self.doing))
             self.refused = error
             raise
         finally:
@@ -137,11 +136,10 @@ class OpenAiCodec:
                 self.ingest = Ingest(self.format)
                 yield events.ClearAsked()
             case messages.SessionUpdate(session=session):
-                yield self.update(modern(session, "session") if self.beta else session)
+                yield self.update(session)
             case messages.TranscriptionSessionUpdate(session=session):
                 if not self.beta:
                     raise unknown_type("transcription_session.update", said.event_id)
-                session = modern(session, "session")
                 yield self.update({**session, "type": "transcription"})
             case messages.ItemCreate(item=item, previous_item_id=after):
                 yield events.ItemPut(read_item(item, self.format), after)
@@ -154,9 +152,7 @@ class OpenAiCodec:
             case messages.ResponseCreate(response=response):
                 if self.bound == "transcription":
                     raise not_of(self.bound, "response")
-                asked = response or {}
-                asked = modern(asked, "response") if self.beta else asked
-                options = read_response(asked, self.session, self.defaults)
+                options = read_response(response or {}, self.session, self.defaults)
                 yield events.ItemsResponseAsked(options)
             case messages.ResponseCancel(response_id=response):
                 yield events.CancelAsked(response and response.removeprefix(PREFIX))
@@ -389,6 +385,15 @@ class OpenAiCodec:
             self.incomplete.add(live.item)
         for kind, fields in live.ending(final):
             yield self.event(kind, **fields)
+
+
+def flat(said: AnyClientEvent | None) -> Collection[str]:
+    """Give the fields of a client event that may be flat ones."""
+    match said:
+        case messages.SessionUpdate(session=data) | messages.ResponseCreate(response=data):
+            return data or ()
+        case _:
+            return ()
 
 
 def limit(left: events.Limit) -> Event:

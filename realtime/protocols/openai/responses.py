@@ -11,6 +11,7 @@ from msgspec import Meta
 
 from realtime.engine.api import Sampling, Usage
 from realtime.events import Final, ResponseOptions, ResponseStarted, Trouble
+from realtime.protocols.openai.beta import modern
 from realtime.protocols.openai.formats import AudioFormat
 from realtime.protocols.openai.items import read_input, show_answer
 from realtime.protocols.openai.messages import check_kept, check_text, convert
@@ -58,6 +59,7 @@ def read_response(
     data: dict[str, Any], session: SessionJson, defaults: Defaults
 ) -> ResponseOptions:
     """Read how one response is to differ from the others; raise BadEvent naming the field."""
+    data = modern(data, "response")
     asked = convert(data, ResponseJson, "response")
     if asked.tools is not None:
         check_tools(data["tools"], asked.tools, "response.tools")

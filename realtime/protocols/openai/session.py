@@ -2,7 +2,8 @@
 
 Only present keys change; nested objects merge; null is not absent: it turns off what can be off
 and gives everything else its default back. A new type of turn detection, and a format, replace
-the whole object. What we do not know is kept and shown, and does nothing.
+the whole object. What is flat, as in the beta, goes to its place of today. What we do not know does
+nothing, and is not shown as if it did.
 """
 
 from __future__ import annotations
@@ -11,8 +12,11 @@ from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
+import msgspec
+
 from realtime.engine.api import Sampling
 from realtime.events import TurnSettings
+from realtime.protocols.openai.beta import modern
 from realtime.protocols.openai.errors import MISSING, BadEvent
 from realtime.protocols.openai.formats import AudioFormat
 from realtime.protocols.openai.messages import (
@@ -23,7 +27,16 @@ from realtime.protocols.openai.messages import (
     convert,
     wrong_type,
 )
-from realtime.protocols.openai.shapes import MAX_HANGOVER_MS, PatchJson, ToolJson
+from realtime.protocols.openai.shapes import (
+    MAX_HANGOVER_MS,
+    AudioJson,
+    InputJson,
+    OutputJson,
+    PatchJson,
+    ToolJson,
+    TranscriptionJson,
+    TurnDetectionJson,
+)
 
 N = TypeVar("N", int, float)
 SessionJson = dict[str, Any]
@@ -33,6 +46,15 @@ MAX_SESSION = 128 << 10  # bytes of JSON
 READ_ONLY = ("id", "object", "model", "expires_at", "resume", "client_secret")
 WHOLE = ("format", "noise_reduction", "tool_choice", "tracing", "truncation", "prompt")
 """Objects that are replaced, not merged: their fields mean nothing apart."""
+
+INNER: dict[str, type[msgspec.Struct]] = {
+    "audio": AudioJson,
+    "input": InputJson,
+    "output": OutputJson,
+    "transcription": TranscriptionJson,
+    "turn_detection": TurnDetectionJson,
+}
+"""What may stand in the objects that are merged."""
 
 EAGERNESS = {"low": 2.0, "medium": 1.0, "auto": 1.0, "high": 0.6}
 """How semantic_vad stretches the hangover."""
@@ -105,11 +127,13 @@ def read_session(data: object, defaults: Defaults) -> SessionJson:
 def merge(current: SessionJson, patch: dict[str, Any], defaults: Defaults) -> SessionJson:
     """Give the session object after an update; raise BadEvent when the update is wrong."""
     check_depth(patch, "session")
+    patch = modern(patch, "session")
     seen = convert(patch, PatchJson, "session")
     if seen.tools is not None:
         check_tools(patch["tools"], seen.tools, "session.tools")
     if seen.instructions is not None:
         check_text(seen.instructions, "session.instructions")
+    patch = known(patch, PatchJson)
     wanted = {key: value for key, value in patch.items() if key not in READ_ONLY}
     merged = merged_objects(current, wanted, default_session(defaults))
     heard = merged["audio"]["input"]
@@ -125,6 +149,15 @@ def merge(current: SessionJson, patch: dict[str, Any], defaults: Defaults) -> Se
         merged["tool_choice"] = "required"
     check_kept(merged, "session", MAX_SESSION)
     return merged
+
+
+def known(data: dict[str, Any], kind: type[msgspec.Struct]) -> dict[str, Any]:
+    """Leave out the fields that mean nothing here, in objects that are merged."""
+    fields = {key: value for key, value in data.items() if key in kind.__struct_fields__}
+    for key, inner in INNER.items():
+        if isinstance(fields.get(key), dict):
+            fields[key] = known(fields[key], inner)
+    return fields
 
 
 def merged_objects(

@@ -849,3 +849,36 @@ def test_trouble_that_these_clients_do_not_expect_is_not_told(code):
 def test_messages_are_json_text():
     messages = list(Wire().codec.encode(READY))
     assert all(isinstance(json.loads(message), dict) for message in messages)
+
+
+# ---- flat fields without the beta's header ------------------------------------------------------
+
+
+def test_a_caller_of_the_telephone_that_is_flat_is_heard():
+    wire = Wire()
+    session = wire.update({"input_audio_format": "g711_ulaw"})
+    assert session["audio"]["input"]["format"] == {"type": "audio/pcmu"}
+    assert "input_audio_format" not in session
+    wire.send(append(bytes(8_000)))
+    assert sum(heard.pcm.size for heard in wire.inputs) == pytest.approx(16_000, abs=500)
+
+
+@pytest.mark.parametrize(
+    ("event", "param"),
+    [
+        ({"session": {"input_audio_format": "opus"}}, "session.input_audio_format"),
+        ({"session": {"turn_detection": {"type": "x"}}}, "session.turn_detection.type"),
+        (
+            {"session": {"audio": {"input": {"turn_detection": {"type": "x"}}}}},
+            "session.audio.input.turn_detection.type",
+        ),
+        (
+            {"response": {"max_response_output_tokens": 0}},
+            "response.max_response_output_tokens",
+        ),
+        ({"response": {"max_output_tokens": 0}}, "response.max_output_tokens"),
+    ],
+)
+def test_a_field_is_refused_by_the_name_that_the_client_gave_it(event, param):
+    kind = "session.update" if "session" in event else "response.create"
+    assert Wire().refused({"type": kind, **event})["param"] == param

@@ -70,6 +70,16 @@ def test_how_tokens_of_one_response_are_chosen(session, asked, sampling):
     assert options(asked, session).sampling == sampling
 
 
+def test_flat_fields_are_understood_as_the_beta_meant_them():
+    flat = options({"max_response_output_tokens": 5, "voice": "ash", "modalities": ["text"]})
+    nested = {"max_output_tokens": 5, "audio": {"output": {"voice": "ash"}}}
+    assert flat == options(nested | {"output_modalities": ["text"]})
+    assert flat.sampling.max_tokens == 5
+    with pytest.raises(BadEvent) as error:
+        options({"max_response_output_tokens": 5, "max_output_tokens": 6})
+    assert error.value.param == "response.max_response_output_tokens"
+
+
 def test_metadata_to_the_brim():
     metadata = {f"{n:064}": "x" * 512 for n in range(16)}
     assert options({"metadata": metadata}).echo["metadata"] == metadata

@@ -168,15 +168,69 @@ def test_what_is_kept_for_the_client_is_shown():
         "tools": [{"type": "function", "name": "f", "parameters": {"type": "object"}}],
         "tool_choice": "required",
         "temperature": 0.8,
-        "unheard": {"of": [1, None, {"x": "y"}]},
     }
     session = update(kept)
     assert {name: session[name] for name in kept} == kept
 
 
-def test_unknown_objects_merge_too():
-    session = update({"new": {"a": {"b": 1}}}, {"new": {"a": {"c": 2}, "d": 3}})
-    assert session["new"] == {"a": {"b": 1, "c": 2}, "d": 3}
+@pytest.mark.parametrize(
+    "patch",
+    [
+        {"new": {"a": {"b": 1}}},
+        {"threshold": 0.9},
+        {"audio": {"new": 1}},
+        heard(rate=8_000),
+        heard(turn_detection={"type": "server_vad", "sensitivity": 3}),
+        heard(transcription={"new": 1}) | heard(transcription=None),
+        {"audio": {"output": {"new": 1}}},
+    ],
+)
+def test_what_does_nothing_is_not_shown_as_if_it_did(patch):
+    assert update(patch) == DEFAULT
+
+
+def test_of_a_transcription_only_what_is_known_is_shown():
+    session = update(heard(transcription={"model": "whisper-1", "new": 1}))
+    assert session["audio"]["input"]["transcription"] == {"model": "whisper-1"}
+
+
+@pytest.mark.parametrize(
+    ("flat", "nested"),
+    [
+        ({"input_audio_format": "g711_ulaw"}, heard(format={"type": "audio/pcmu"})),
+        ({"input_audio_format": "g711_alaw"}, heard(format={"type": "audio/pcma"})),
+        ({"turn_detection": None}, heard(turn_detection=None)),
+        (
+            {"turn_detection": {"type": "server_vad", "silence_duration_ms": 900}},
+            heard(turn_detection={"type": "server_vad", "silence_duration_ms": 900}),
+        ),
+        ({"input_audio_transcription": {"model": "w"}}, heard(transcription={"model": "w"})),
+        ({"max_response_output_tokens": 7}, {"max_output_tokens": 7}),
+        ({"voice": "ash", "speed": 1.2}, {"audio": {"output": {"voice": "ash", "speed": 1.2}}}),
+        ({"modalities": ["text", "audio"]}, {"output_modalities": ["audio"]}),
+    ],
+)
+def test_flat_fields_are_understood_as_the_beta_meant_them(flat, nested):
+    assert update(flat) == update(nested)
+    assert update({**flat, **nested}) == update(nested), "the same may be said twice"
+
+
+@pytest.mark.parametrize(
+    ("patch", "param"),
+    [
+        ({"input_audio_format": "pcm24"}, "session.input_audio_format"),
+        ({"input_audio_format": {"type": "audio/pcmu"}}, "session.input_audio_format"),
+        ({"voice": "a", "audio": {"output": {"voice": "b"}}}, "session.voice"),
+        (
+            {"max_response_output_tokens": 5, "max_output_tokens": 6},
+            "session.max_response_output_tokens",
+        ),
+    ],
+)
+def test_flat_fields_that_cannot_be_understood_are_refused_by_name(patch, param):
+    with pytest.raises(BadEvent) as error:
+        update(patch)
+    assert error.value.param == param
 
 
 def test_tool_choice_is_always_shown_as_a_word():
@@ -259,7 +313,7 @@ def test_the_modalities_are_honest(asked):
             heard(turn_detection={"type": "semantic_vad", "idle_timeout_ms": 5_000}),
             "session.audio.input.turn_detection.idle_timeout_ms",
         ),
-        ({"unheard": "x" * MAX_SESSION}, "session"),
+        ({"prompt": {"id": "x" * MAX_SESSION}}, "session"),
         ({"unheard": json.loads("[" * 40 + "]" * 40)}, "session"),
     ],
 )
@@ -273,8 +327,12 @@ def test_what_cannot_be_is_refused_by_name(patch, param):
 def test_a_session_cannot_grow_for_ever():
     session = DEFAULT
     with pytest.raises(BadEvent):  # noqa: PT012
-        for n in range(10):
-            session = merge(session, {f"x{n}": "x" * (MAX_SESSION // 5)}, DEFAULTS)
+        for large in (
+            {"prompt": {"id": "x" * (MAX_SESSION // 3)}},
+            {"tracing": {"group_id": "x" * (MAX_SESSION // 3)}},
+            {"reasoning": {"effort": "x" * (MAX_SESSION // 3)}},
+        ):
+            session = merge(session, large, DEFAULTS)
     assert len(json.dumps(session)) <= MAX_SESSION
 
 
