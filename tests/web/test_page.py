@@ -92,8 +92,15 @@ async def test_a_page_without_a_secure_origin_says_so_and_a_key_opens_the_server
 
 async def test_a_page_that_may_not_connect_is_told_so(chromium):
     async with serving(FakeEngine("Hello there.")) as server:
+        # As behind a proxy that lets the server believe it were called localhost.
+        async def proxy(route):
+            url = route.request.url.replace("plain.test", "localhost")
+            await route.fulfill(response=await route.fetch(url=url))
+
         more = ["--host-resolver-rules=MAP plain.test 127.0.0.1"]
-        page = await chromium.open(f"http://plain.test:{server.port}/", more=more)
+        page = await chromium.open(server.url, more=more)
+        await page.route("http://plain.test:*/**", proxy)
+        await page.goto(f"http://plain.test:{server.port}/")
         await use(page, transport="websocket")
         await page.get_by_label("Write", exact=True).fill("hello")
         await page.keyboard.press("Enter")
