@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import pytest_asyncio
+import uvicorn
 from playwright.async_api import expect
 from starlette.applications import Starlette
 from starlette.responses import HTMLResponse
@@ -18,8 +19,8 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 from web.browsing import serving, spoken
 
-from realtime.config import AuthConfig, ServerConfig
-from realtime.gateway.server import bind, web_server
+from realtime.config import AuthConfig
+from realtime.gateway.server import bind
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -60,7 +61,8 @@ async def application():
 
     app = Starlette(routes=[Route("/", index), Mount("/sdk", StaticFiles(directory=BUNDLE))])
     with bind("127.0.0.1", 0) as listening:
-        web = web_server(app, ServerConfig())
+        # A server of another kind, as an application has.
+        web = uvicorn.Server(uvicorn.Config(app, lifespan="off", log_config=None))
         running = asyncio.create_task(web.serve(sockets=[listening]))
         yield f"http://localhost:{listening.getsockname()[1]}/"
         web.should_exit = True
@@ -69,7 +71,7 @@ async def application():
 
 async def test_a_spoken_question_is_answered(application, model, chromium, tmp_path):
     microphone = spoken(tmp_path / "mic.wav", 1.5, "what-is-the-capital-of-france.mp3", 3.0)
-    async with serving(model, auth=AuthConfig(origins=("*",))) as server:
+    async with serving(model, auth=AuthConfig(origins=(application.rstrip("/"),))) as server:
         page = await chromium.open(application, microphone)
         await page.wait_for_function("() => Boolean(window.start)")
         status = await page.evaluate("url => start(url)", server.url + "v1/realtime/calls")
