@@ -3,27 +3,31 @@
 import { Assistant } from "./assistant.js";
 import { chart, seconds, sparkline, table, timed } from "./chart.js";
 import { Conversation } from "./conversation.js";
+import { Composer } from "./composer.js";
 import { halves, reason } from "./exporting.js";
-import { Player, decode } from "./files.js";
+import { Player } from "./files.js";
+import { Inspector } from "./inspector.js";
 import { keep, kept, saveAs } from "./keeping.js";
 import { Link } from "./link.js";
 import { Microphone, explain, obstacle } from "./microphone.js";
-import { RATE, fromBase64 } from "./pcm.js";
+import { Panel } from "./panel.js";
+import { fromBase64 } from "./pcm.js";
+import { Readiness, readyz } from "./readiness.js";
 import { load, save } from "./settings.js";
 import { Speaker } from "./speaker.js";
 import { TalkButton } from "./talkbutton.js";
 import { diagnose, openPeer, openSocket } from "./transport.js";
 import { Utterances } from "./utterances.js";
-import { View, atBottom, make, toBottom, waveform } from "./view.js";
+import { View, atBottom, toBottom } from "./view.js";
 import { Wave } from "./wave.js";
 
 const ASLEEP_MS = 100_000; // servers close what is quiet for two minutes
 const REST_MS = 60_000;
-const PRESETS = ["What does the person say?", "What's that sound?", "Is the speaker a man or a woman?"];
+const SPACE = matchMedia("(hover: none)").matches ? "" : ", or the space bar,"; // has it a keyboard?
 const PHASES = {
-  off: "",
+  off: { free: "", push: `Hold the button${SPACE} to talk` },
   connecting: "One moment",
-  ready: "Hold the button, or the space bar, and speak",
+  ready: `Hold the button${SPACE} and speak`,
   listening: "Listening",
   hearing: "Hearing you",
   thinking: "Thinking",
@@ -36,8 +40,8 @@ const audio = () => (context ??= new AudioContext({ latencyHint: "interactive" }
 const wave = new Wave($("wave"), $("talk"));
 const player = new Player(audio);
 const utterances = new Utterances();
+const inspector = new Inspector($("inspector"));
 let settings = load(localStorage);
-let attachment = null;
 
 const microphone = new Microphone(
   audio,
@@ -70,10 +74,19 @@ const assistant = new Assistant({
     changed: (ids) => refresh(ids),
     noticed: (text) => notice(text),
     level: (value) => wave.push(value),
-    used: () => setWords(""),
+    used: () => composer.write(""),
     announced: (item) => announce(item),
+    returned: (asks) => composer.takeBack(asks),
   },
 });
+const composer = new Composer({ assistant, notice });
+const panel = new Panel({
+  context: audio,
+  stream: () => microphone.stream,
+  choose,
+  keyed: () => (interrupted ? startTalking() : link.ready().catch(() => {})),
+});
+const readiness = new Readiness({ ask: readyz, onchange: showReadiness });
 const view = new View($("conversation"), {
   sound: (item) => utterances.get(item.id),
   onplay: (item, button) => play(item, button),
@@ -90,17 +103,19 @@ function refresh(ids) {
   document.body.dataset.phase = phase;
   $("phase-text").textContent = phaseText(phase);
   $("stop").hidden = phase !== "answering" && phase !== "thinking";
-  $("model").textContent = conversation.model ?? "";
+  $("model").textContent = $("model").title = conversation.model ?? readiness.model ?? "";
+  for (const save of document.querySelectorAll("#menu [data-saves]")) {
+    save.hidden = conversation.items.length === 0;
+  }
   showTimes(conversation.items);
   showTalk();
   keep(conversation);
 }
 
 function phaseText(phase) {
-  if (phase === "listening" && settings.mode === "analysis" && settings.standing) {
-    return "Listening. Each utterance gets its caption";
-  }
-  return PHASES[phase];
+  if (phase === "listening" && assistant.captioning) return "Captioning";
+  const words = PHASES[phase];
+  return words[settings.talk] ?? words;
 }
 
 let shownTime = null; // the answer whose time was last drawn
@@ -127,32 +142,73 @@ function showTalk() {
 }
 
 let trouble = null; // what was last said of the connection
+let interrupted = false; // the server let nobody in while somebody wanted to speak
 
 function showLink() {
+  const { state, reason } = link;
+  if (state === "waiting") {
+    assistant.lost();
+    readiness.watch(); // it may be there already, loading its model
+    if (reason.status !== 503 && link.attempts > 1) {
+      notice((trouble = `${reason.message} Trying again.`));
+    }
+  }
+  if (state === "off" && reason) ended(reason);
+  if (state === "open") {
+    interrupted = false;
+    settled();
+  }
+  nameLink();
+  refresh([]);
+}
+
+function nameLink() {
+  const again = link.opened ? "Reconnecting" : "Connecting";
   const names = {
     off: "Not connected",
-    opening: link.attempts ? "Reconnecting" : "Connecting",
-    waiting: "Reconnecting",
+    opening: link.attempts ? again : "Connecting",
+    waiting: again,
     open: { webrtc: "WebRTC", websocket: "WebSocket" }[link.transport?.kind],
   };
+  const loading = readiness.loading && ["opening", "waiting"].includes(link.state);
   $("link").dataset.state = link.state;
-  $("link-text").textContent = names[link.state];
-  if (link.state === "waiting") assistant.lost();
-  if (link.state === "waiting" && link.attempts > 1) {
-    notice((trouble = `${link.reason.message} Trying again.`));
+  $("link-text").textContent = loading ? "Loading" : names[link.state];
+}
+
+/** What was last said of the connection is not so any more. */
+function settled() {
+  if ($("notice").firstElementChild.textContent === trouble) notice("");
+}
+
+let loaded = true; // as far as was seen
+
+/** Say how far loading has come; connect as soon as it is through, if somebody waits for that. */
+function showReadiness() {
+  const { loading } = readiness;
+  $("loading").hidden = !loading;
+  if (loading) {
+    $("loading").lastElementChild.textContent = readiness.words;
+    $("loading").firstElementChild.value = readiness.known.fraction ?? 0;
+    settled();
+  } else if (link.state === "waiting") {
+    if (readiness.known?.status === "ready" && !loaded) link.ready().catch(() => {});
+    else if (link.reason.status === 503) notice((trouble = `${link.reason.message} Trying again.`));
   }
-  if (link.state === "off" && link.reason) ended(link.reason);
-  if (link.state === "open" && $("notice").firstElementChild.textContent === trouble) notice("");
+  if (readiness.known) loaded = !loading;
+  nameLink();
   refresh([]);
 }
 
 function ended(error) {
   assistant.lost();
+  composer.takeBack(assistant.asking.withdraw());
+  interrupted = microphone.open;
   if (microphone.open) stopTalking();
   if (error.idle) return notice("The server closed the quiet connection. Speak or write to go on.");
   if (error.status !== 401) return notice(error.message);
-  notice(settings.key ? "The server does not know this key." : "The server wants a key.");
-  return openSettings();
+  const message = settings.key ? "The server does not know this key." : "The server wants a key.";
+  notice((trouble = message));
+  return panel.askKey(message);
 }
 
 function notice(text) {
@@ -177,7 +233,7 @@ async function startTalking() {
     await assistant.listen();
   } catch (error) {
     // What is wrong with the connection says the connection itself.
-    if (!microphone.open) notice(explain(error));
+    if (error !== link.reason && !microphone.open) notice(explain(error));
   }
   return refresh([]);
 }
@@ -223,95 +279,27 @@ async function play(item, button) {
   return player.play(samples, () => View.playing(button, false));
 }
 
-// ---- writing and files --------------------------------------------------------------------------
-
-function setWords(text) {
-  $("words").value = text;
-  grow();
-}
-
-function grow() {
-  const words = $("words");
-  words.style.height = "auto";
-  words.style.height = `${Math.min(words.scrollHeight, 160)}px`;
-  assistant.instruction = words.value.trim();
-  $("send").disabled = !assistant.instruction && !attachment;
-}
-
-async function attach(file) {
-  if (!file) return;
-  try {
-    const samples = await decode(file);
-    attachment = { name: file.name, samples };
-    notice("");
-  } catch (error) {
-    return notice(error.message);
-  }
-  const length = attachment.samples.length / RATE;
-  const remove = make("button", "quiet", "Remove");
-  remove.type = "button";
-  remove.onclick = () => detach();
-  $("attachment").replaceChildren(
-    waveform(attachment.samples, length),
-    make("span", "file", file.name),
-    make("span", "length", `${length.toFixed(1)} s`),
-    remove,
-  );
-  $("attachment").hidden = false;
-  grow();
-  return $("words").focus();
-}
-
-function detach() {
-  attachment = null;
-  $("attachment").hidden = true;
-  $("file").value = "";
-  grow();
-}
-
-async function submit() {
-  const text = $("words").value.trim();
-  const sound = attachment;
-  if (!text && !sound) return;
-  if (!(settings.mode === "analysis" && settings.standing)) setWords("");
-  detach();
-  try {
-    await assistant.submit(text, sound);
-  } catch (error) {
-    if (error.status !== 401) notice(error.message);
-    if (!$("words").value) setWords(text); // nothing that was written is lost
-  }
-}
-
 // ---- settings -----------------------------------------------------------------------------------
 
 function choose(changes) {
   const before = settings;
   settings = { ...settings, ...changes };
   save(localStorage, settings);
-  if (before.talk !== settings.talk) button.letGo();
+  const differs = (...names) => names.some((name) => before[name] !== settings[name]);
+  if (differs("talk")) button.letGo();
   assistant.configure(settings);
-  const anew = before.transport !== settings.transport || before.key !== settings.key;
-  if (anew && link.wanted) {
-    link.stop();
-    link.peers = true;
-    link.ready().catch(() => {});
+  if (differs("transport", "key")) link.anew();
+  if (differs("microphone", "cleaned")) {
+    assistant.reopen().catch((error) => microphone.open || notice(explain(error)));
   }
   showSettings();
 }
 
 function showSettings() {
+  panel.show(settings);
   for (const field of document.querySelectorAll("#mode input, #way input")) {
     field.checked = settings[field.name] === field.value;
   }
-  for (const field of $("settings").querySelectorAll("input, select")) {
-    if (field.type === "checkbox") field.checked = settings[field.name];
-    else field.value = settings[field.name];
-  }
-  for (const part of $("settings").querySelectorAll("[data-for]")) {
-    part.hidden = part.dataset.for !== settings.detection;
-  }
-  $("hangover-value").textContent = `${settings.hangover} ms`;
   const analysing = settings.mode === "analysis";
   $("standing").checked = settings.standing;
   $("instructions").hidden = !analysing;
@@ -320,53 +308,32 @@ function showSettings() {
     ? "What to do with the sound"
     : "Write, or add a sound";
   for (const text of document.querySelectorAll("#welcome [data-mode]")) {
-    text.hidden = text.dataset.mode !== settings.mode;
+    const { mode, talk } = text.dataset;
+    text.hidden = mode !== settings.mode || Boolean(talk && talk !== settings.talk);
   }
   $("welcome-hint").textContent = obstacle() ?? "";
+  inspector.turn(settings.events);
+  $("show-events").hidden = !settings.events;
   refresh([]);
-}
-
-function openSettings() {
-  if (!$("settings").open) $("settings").showModal();
-}
-
-function changed({ target }) {
-  const value = target.type === "checkbox" ? target.checked : target.value;
-  choose({ [target.name]: target.type === "range" ? Number(value) : value });
 }
 
 // ---- events of the document ---------------------------------------------------------------------
 
 link.onstate = showLink;
+const receive = link.onevent;
+link.onevent = (event) => (inspector.log.record("received", event), receive(event));
+link.onsent = (event) => inspector.log.record("sent", event);
 $("stop").onclick = () => assistant.interrupt();
 $("notice").lastElementChild.onclick = () => notice("");
-$("composer").onsubmit = (event) => (event.preventDefault(), submit());
-$("words").oninput = grow;
-$("words").onkeydown = (event) => {
-  if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;
-  event.preventDefault();
-  submit();
-};
-$("attach").onclick = () => $("file").click();
-$("file").onchange = () => attach($("file").files[0]);
-$("mode").onchange = $("way").onchange = $("settings").onchange = changed;
-$("settings").oninput = ({ target }) => {
-  if (target.name === "hangover") $("hangover-value").textContent = `${target.value} ms`;
-};
+$("mode").onchange = $("way").onchange = ({ target }) => choose({ [target.name]: target.value });
 $("standing").onchange = () => choose({ standing: $("standing").checked });
-$("settings-button").onclick = openSettings;
+$("settings-button").onclick = () => panel.open();
 $("timing-button").onclick = () => (showTiming(), $("timing").showModal());
 $("menu").onclick = ({ target }) => target.closest("button") && $("menu").hidePopover();
 $("export-text").onclick = () => saveAs("text", assistant.conversation);
 $("export-json").onclick = () => saveAs("json", assistant.conversation);
+$("show-events").onclick = () => inspector.show(!inspector.shown);
 $("new").onclick = () => (notice(""), assistant.reset());
-
-for (const text of PRESETS) {
-  const preset = make("button", "preset", text);
-  preset.type = "button";
-  preset.onclick = () => (setWords(text), $("words").focus());
-  $("presets").append(preset);
-}
 
 // What is at the end stays in sight when the dock below it grows.
 let atEnd = true;
@@ -377,22 +344,8 @@ document.addEventListener("keydown", (event) => {
   if (event.key === "Escape" && !event.target.closest("dialog")) assistant.interrupt();
 });
 
-let inside = 0; // elements that the dragged file is over
-document.addEventListener("dragenter", (event) => {
-  if (!event.dataTransfer?.types.includes("Files")) return;
-  inside++;
-  $("drop").hidden = false;
-});
-document.addEventListener("dragleave", () => ($("drop").hidden = --inside > 0 ? false : true));
-document.addEventListener("dragover", (event) => event.preventDefault());
-document.addEventListener("drop", (event) => {
-  event.preventDefault();
-  inside = 0;
-  $("drop").hidden = true;
-  attach(event.dataTransfer.files[0]);
-});
-
 showSettings();
-grow();
+composer.write(assistant.conversation.unsent.join("\n"));
 showLink();
+readiness.watch();
 refresh(assistant.conversation.items.map(({ id }) => id));

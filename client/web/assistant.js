@@ -1,5 +1,6 @@
 // What the page does: speak, write, ask about sounds, interrupt, take up again. Knows no DOM.
 
+import { Asking } from "./asking.js";
 import { Conversation } from "./conversation.js";
 import { RATE, level } from "./pcm.js";
 import * as wire from "./wire.js";
@@ -7,23 +8,28 @@ import * as wire from "./wire.js";
 const HELD_BACK = 150; // frames (3 s) kept while a connection is being made
 const PER_MS = RATE / 1000;
 const LOCAL = "local"; // the item that is being spoken, until the server names it
-const PIECE = 9000; // samples in one append; 24 KB as base64: fits every data channel
+const LONGEST_HELD = 15_000; // frames (5 minutes) of one turn of a held button
 const TRAILING_MS = 200; // what RTP still carries when the button is let go
 const RETRIEVING_MS = 10_000; // until a sound that does not come counts as gone
 const AROUND = 0.2 * RATE; // over WebRTC positions are known only so well
 // The answer ended by itself meanwhile; and what is done about a forgotten conversation is said.
-const QUIET_ERRORS = new Set(["response_cancel_not_active", "conversation_not_found"]);
+// An item that exists was told twice, because the first connection did not live to say so.
+const QUIET_ERRORS = new Set(["response_cancel_not_active", "conversation_not_found", "item_exists"]);
 
-/** Joins the parts; `on` has changed(ids), noticed(text), level(value), used() and announced(text). */
+/**
+ * Joins the parts. `on` has changed(ids), noticed(text), level(value), used(), announced(item) and
+ * returned(asks): what the server did not take.
+ */
 export class Assistant {
   constructor({ link, microphone, utterances, speaker, conversation, settings, on, now }) {
     Object.assign(this, { link, microphone, utterances, speaker, conversation, settings, on, now });
     this.holding = null; // where the sound of a held button begins, in samples
     this.last = 0; // when the server last said anything
+    this.held = []; // its frames, and the session that hears them
+    this.heldIn = null;
     this.early = []; // frames from before the connection was there
-    this.commits = []; // sounds on their way, each waiting for its item's id
     this.retrieving = new Map();
-    this.restored = Promise.resolve();
+    this.asking = new Asking(this);
     this.instruction = "";
     link.onevent = (event) => this.receive(event);
     speaker.ondone = () => on.changed([]);
@@ -43,16 +49,33 @@ export class Assistant {
     return this.settings.talk === "free" || this.holding !== null;
   }
 
+  /** Each utterance is answered by itself, by the instruction that stays. */
+  get captioning() {
+    return wire.captioning(this.settings);
+  }
+
+  /** What a forgetful server is being told again has been told. */
+  get restored() {
+    return this.asking.restored;
+  }
+
   // ---- the microphone ---------------------------------------------------------------------------
 
   /** Open the microphone and the connection; throws what getUserMedia throws. */
   async listen() {
-    await this.microphone.start({ cleaned: this.settings.cleaned });
+    await this.microphone.start(this.settings);
     this.#carry();
     this.on.changed([]);
     await this.link.ready();
     await this.restored;
     this.#carry();
+  }
+
+  /** Take another microphone, or the same one in another way. */
+  async reopen() {
+    if (!this.microphone.open) return;
+    this.microphone.stop();
+    await this.listen();
   }
 
   /** Let go of the microphone; what was being said is dropped. */
@@ -76,6 +99,7 @@ export class Assistant {
   hear(frame) {
     this.on.level(level(frame));
     if (!this.feeding) return;
+    if (this.holding !== null && this.held.length < LONGEST_HELD) this.held.push(frame);
     if (this.link.state !== "open") {
       this.early.push(frame);
       if (this.early.length > HELD_BACK) this.early.shift();
@@ -95,6 +119,8 @@ export class Assistant {
     this.interrupt();
     this.link.send({ type: "input_audio_buffer.clear" });
     this.holding = this.utterances.end;
+    this.heldIn = this.asking.greeting;
+    this.held = [];
     this.early = [];
     const spoken = { kind: "spoken", status: "speaking", held: true };
     this.conversation.put({ id: LOCAL, role: "user", ...spoken });
@@ -107,37 +133,41 @@ export class Assistant {
   async release() {
     if (this.holding === null) return;
     this.conversation.asked(this.now());
-    await this.link.ready();
-    if (this.link.transport.kind === "webrtc") await pause(TRAILING_MS);
+    const heard = () => this.link.state === "open" && this.heldIn === this.asking.greeting;
+    if (heard() && this.link.transport.kind === "webrtc") await pause(TRAILING_MS);
     if (this.holding === null) return;
     const samples = this.utterances.slice(this.holding, this.utterances.end);
     this.holding = null;
     this.#carry();
+    this.conversation.speaking = null;
     const item = this.conversation.find(LOCAL);
     if (item) Object.assign(item, { status: "heard", seconds: samples.length / RATE });
-    this.conversation.speaking = null;
     this.on.changed([LOCAL]);
-    const id = await this.#commit();
-    if (!id) return this.on.changed(this.conversation.drop(({ id: local }) => local === LOCAL));
+    const id = heard() ? await this.asking.commit() : null;
+    if (!id) {
+      this.on.changed(this.conversation.drop(({ id: local }) => local === LOCAL));
+      return heard() ? null : this.#askLater();
+    }
     this.utterances.keep(id, samples);
     this.conversation.rename(LOCAL, id);
     this.on.changed([LOCAL, id]);
     return this.ask(id);
   }
 
-  /** Make an item of what the server has heard; give its id, or null if that was too little. */
-  #commit() {
-    this.link.send({ type: "input_audio_buffer.commit" });
-    return new Promise((resolve) => this.commits.push(resolve));
+  /** The server did not hear all of a held turn, or nothing: it is told when it is there. */
+  #askLater() {
+    if (!this.held.length) return null;
+    const text = this.settings.mode === "analysis" ? this.instruction : "";
+    if (text && !this.captioning) this.on.used();
+    return this.submit(text, { name: null, kind: "spoken", samples: joined(this.held) });
   }
 
-  // ---- asking -----------------------------------------------------------------------------------
+  // ---- asking and answers -----------------------------------------------------------------------
 
   /** Ask about an item, with the instruction if there is one. */
   ask(item) {
-    const analysing = this.settings.mode === "analysis";
-    const text = analysing ? this.instruction : "";
-    if (analysing && this.settings.standing) return this.link.send(wire.asideAbout(item, text));
+    const text = this.settings.mode === "analysis" ? this.instruction : "";
+    if (this.captioning) return this.link.send(wire.asideAbout(item, text));
     if (text) {
       this.write(text, item);
       this.on.used();
@@ -154,53 +184,11 @@ export class Assistant {
   }
 
   /** Ask in writing, about a sound or not. */
-  async submit(text, sound = null) {
+  submit(text, sound = null) {
     this.interrupt();
-    await this.link.ready();
-    await this.restored;
-    this.conversation.asked(this.now());
-    if (!sound) {
-      this.write(text);
-      return this.link.send({ type: "response.create" });
-    }
-    const id = await this.#putSound(wire.newId(), sound);
-    if (this.settings.mode === "analysis" && this.settings.standing) {
-      return this.link.send(wire.asideAbout(id, text));
-    }
-    if (text) this.write(text, id);
-    return this.link.send({ type: "response.create" });
+    return this.asking.submit(text, sound);
   }
 
-  async #putSound(id, { name, samples }) {
-    const seconds = samples.length / RATE;
-    this.utterances.keep(id, samples);
-    this.conversation.put({ id, role: "user", kind: "file", file: name, seconds });
-    this.on.changed([id]);
-    return this.#carrySound(id, samples);
-  }
-
-  /** Bring a sound to the server as an item; give the item's id. */
-  async #carrySound(id, samples) {
-    const whole = wire.userItem({ id, samples });
-    if (samples.length * 3 < this.link.transport.largest) {
-      this.link.send(whole);
-      return id;
-    }
-    // Too large for one message of a data channel: through the input buffer, in pieces.
-    await this.link.transport.track(null);
-    this.link.send(wire.sessionUpdate({ ...this.settings, talk: "push" }));
-    this.link.send({ type: "input_audio_buffer.clear" });
-    for (let at = 0; at < samples.length; at += PIECE) {
-      this.link.send(wire.append(samples.subarray(at, at + PIECE)));
-    }
-    const named = await this.#commit();
-    this.configure(this.settings);
-    if (!named) throw new Error("The server did not take the sound.");
-    this.utterances.rename(id, named);
-    this.conversation.rename(id, named);
-    this.on.changed([id, named]);
-    return named;
-  }
 
   /** Stop the answer and the voice. */
   interrupt() {
@@ -233,9 +221,10 @@ export class Assistant {
   /** Begin a new conversation. */
   reset() {
     this.speaker.stop();
+    const gone = this.conversation.items.map(({ id }) => id);
+    this.asking.withdraw();
     this.link.stop();
     this.utterances.clear();
-    const gone = this.conversation.items.map(({ id }) => id);
     this.conversation = new Conversation();
     this.on.changed(gone);
     if (this.microphone.open) this.link.ready().catch(() => {});
@@ -255,33 +244,13 @@ export class Assistant {
   "session.created"({ session }, known) {
     this.utterances.restart();
     this.early = this.early.slice(-HELD_BACK);
-    this.commits.splice(0).forEach((resolve) => resolve(null));
     this.link.send(wire.sessionUpdate(this.settings));
-    if (known && session.resume !== known && this.conversation.items.length) {
-      this.restored = this.#restore();
-    }
-  }
-
-  /** The server has forgotten the conversation; tell it again what this page remembers. */
-  async #restore() {
-    const items = this.conversation.items.filter((item) => !item.about && !item.forgotten);
-    this.on.noticed("The server had forgotten the conversation; this page told it again.");
-    for (const item of items) {
-      const samples = this.utterances.get(item.id);
-      const said = item.text || item.transcript;
-      if (item.role === "assistant") {
-        const text = item.text.slice(0, item.kept ?? item.text.length);
-        if (text) this.link.send(wire.assistantItem({ id: item.id, text }));
-      } else if (samples) {
-        await this.#carrySound(item.id, samples);
-      } else if (said) {
-        this.link.send(wire.userItem({ id: item.id, text: said }));
-      }
-    }
+    const told = this.conversation.items.some(({ status }) => status !== "waiting");
+    this.asking.greeted(Boolean(known) && session.resume !== known && told);
   }
 
   "input_audio_buffer.speech_started"() {
-    if (!(this.settings.mode === "analysis" && this.settings.standing)) this.#hush();
+    if (!this.captioning) this.#hush();
   }
 
   "input_audio_buffer.speech_stopped"({ item_id, audio_end_ms }) {
@@ -299,9 +268,12 @@ export class Assistant {
   }
 
   "input_audio_buffer.committed"({ item_id }) {
-    const waiting = this.commits.shift();
-    if (waiting) waiting(item_id);
-    else if (!wire.answersItself(this.settings)) this.ask(item_id);
+    if (this.asking.committed(item_id)) return;
+    if (!wire.answersItself(this.settings)) this.ask(item_id);
+  }
+
+  "conversation.item.added"({ item }) {
+    this.asking.taken(item.id);
   }
 
   "conversation.item.retrieved"({ item }) {
@@ -311,13 +283,15 @@ export class Assistant {
   }
 
   "response.done"({ response }) {
+    this.asking.answered();
     const failure = response.status_details?.error?.message;
     if (response.status === "failed") this.on.noticed(failure ?? "The answer failed.");
   }
 
   error({ error }) {
+    this.asking.refused(error.event_id, error.code);
     if (error.code === "input_audio_buffer_commit_empty") {
-      this.commits.shift()?.(null);
+      this.asking.committed(null);
       this.on.noticed("That was too short. Hold the button while you speak.");
     } else if (!QUIET_ERRORS.has(error.code)) {
       this.on.noticed(error.message);
@@ -347,10 +321,16 @@ export class Assistant {
 
   /** The connection is gone; what was under way will not be finished. */
   lost() {
-    this.commits.splice(0).forEach((resolve) => resolve(null));
+    this.asking.lost();
     this.retrieving.clear();
     this.on.changed(this.conversation.lost());
   }
+}
+
+function joined(frames) {
+  const whole = new Int16Array(frames.reduce((length, frame) => length + frame.length, 0));
+  frames.reduce((at, frame) => (whole.set(frame, at), at + frame.length), 0);
+  return whole;
 }
 
 function pause(ms) {

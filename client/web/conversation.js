@@ -2,7 +2,8 @@
 //
 // An item: {id, role, kind, status, text, kept, cut, transcript, seconds, file, about, timing, time}
 //   kind    "spoken" | "file" | "written" | "answer"
-//   status  "speaking" | "heard" | "completed" | "in_progress" | "incomplete" | "failed"
+//   status  "waiting" (the server has not taken it) | "speaking" | "heard" | "completed" |
+//           "in_progress" | "incomplete" | "failed"
 //   text    all that was shown; kept: how many characters of it stay in the conversation (null: all)
 //   cut     why an answer is not whole: "speech" | "asked" | "length" | "failed" | "lost" | null
 //   timing  {first: ms from the end of speech to the first token, rate: tokens per second}
@@ -15,12 +16,15 @@ const CUTS = {
   max_output_tokens: "length",
   content_filter: "failed",
 };
-const RATE_NEEDS_MS = 20; // shorter answers came in one piece: a rate would be a fantasy
+// Shorter answers came in one piece, or in too few to have a rate.
+const RATE_NEEDS_MS = 20;
+const RATE_NEEDS_TOKENS = 3;
 
 /** Holds the items and what is going on. */
 export class Conversation {
   constructor(snapshot = {}) {
     this.items = snapshot.items ?? [];
+    this.unsent = snapshot.unsent ?? []; // texts that an earlier load of the page could not send
     this.resume = snapshot.resume ?? null; // the secret that takes the conversation up again
     this.model = snapshot.model ?? null;
     this.session = null;
@@ -31,8 +35,10 @@ export class Conversation {
 
   /** Give what a reloaded page needs. */
   snapshot() {
-    const items = this.items.filter((item) => item.status !== "speaking" && item.status !== "heard");
-    return { items, resume: this.resume, model: this.model };
+    const items = this.items.filter(({ status }) => status !== "waiting" && !UNFINISHED.has(status));
+    const unsent = this.items.filter(({ status, text }) => status === "waiting" && text);
+    const texts = unsent.map(({ text }) => text);
+    return { items, unsent: texts, resume: this.resume, model: this.model };
   }
 
   find(id) {
@@ -99,7 +105,8 @@ export class Conversation {
       changed.push(item.id);
     }
     this.responses.clear();
-    return [...changed, ...this.drop((item) => UNFINISHED.has(item.status))];
+    // What is being said while a button is held goes on; it is told when it is whole.
+    return [...changed, ...this.drop((item) => UNFINISHED.has(item.status) && !item.held)];
   }
 
   /** Take items away. */
@@ -177,9 +184,10 @@ function delta({ response_id, item_id, delta: text }, now) {
 
 /** Tokens per second after the first, if the answer took long enough to have a rate. */
 function rate(response, usage) {
-  const tokens = (usage?.output_tokens ?? response.deltas) - 1;
+  const tokens = usage?.output_tokens ?? response.deltas;
   const ms = response.last - response.first;
-  return tokens > 0 && ms >= RATE_NEEDS_MS ? (1000 * tokens) / ms : null;
+  if (ms < RATE_NEEDS_MS || Math.min(tokens, response.deltas) < RATE_NEEDS_TOKENS) return null;
+  return (1000 * (tokens - 1)) / ms;
 }
 
 const REACTIONS = {

@@ -19,10 +19,12 @@ export class Link {
     this.reason = null; // why it is off or waiting: an Error
     this.transport = null;
     this.attempts = 0;
+    this.opened = false; // there was a session already
     this.peers = true; // WebRTC works from here, as far as is known
     this.waiters = [];
     this.onstate = () => {};
     this.onevent = () => {};
+    this.onsent = () => {}; // every event that went out
   }
 
   get wanted() {
@@ -48,6 +50,15 @@ export class Link {
     this.transport?.close();
     this.transport = null;
     this.#become("off", reason);
+  }
+
+  /** Connect anew, as the options say now; who waits goes on waiting. */
+  anew() {
+    if (!this.wanted) return;
+    this.transport?.close();
+    this.transport = null;
+    this.peers = true;
+    this.#again();
   }
 
   #become(state, reason = null) {
@@ -97,11 +108,13 @@ export class Link {
 
   #hold(transport) {
     this.transport = transport;
+    transport.onsent = (event) => this.onsent(event);
     transport.onclose = ({ code, reason }) => this.#closed(code, reason);
     transport.onevent = (event) => {
       this.onevent(event);
       if (event.type === "session.created" && this.transport === transport) {
         this.attempts = 0;
+        this.opened = true;
         this.#become("open");
       }
     };

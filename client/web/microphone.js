@@ -51,14 +51,15 @@ export class Microphone {
     return this.stream?.getAudioTracks()[0] ?? null;
   }
 
-  /** Ask for it; throws what getUserMedia throws. */
-  async start({ cleaned }) {
+  /** Ask for it (`microphone`: a deviceId, or empty); throws what getUserMedia throws. */
+  async start({ cleaned, microphone }) {
     if (this.open) return;
     const audio = {
       channelCount: 1,
       echoCancellation: true, // or reading aloud would interrupt itself
       autoGainControl: true,
       noiseSuppression: cleaned, // off: the model hears sounds, too, not only speech
+      ...(microphone && { deviceId: microphone }), // another one, where that is not connected
     };
     const stream = await navigator.mediaDevices.getUserMedia({ audio });
     const context = this.context();

@@ -14,6 +14,11 @@ export const DEFAULTS = Object.freeze({
   aloud: false,
   transcribe: true,
   cleaned: false,
+  microphone: "", // deviceId; empty: the browser's choice
+  prompt: "", // the system prompt; empty: the server's own, as are these:
+  temperature: "", // 0 to 2
+  longest: "", // tokens of an answer
+  events: false, // the inspector of what is said on the wire
 });
 
 const CHOICES = {
@@ -24,14 +29,23 @@ const CHOICES = {
   transport: ["auto", "webrtc", "websocket"],
 };
 
+const RANGES = { hangover: [200, 2000], temperature: [0, 2], longest: [1, 4096] };
+const LONGEST_PROMPT = 4000; // characters: what servers take, in every script
+
+function understood(name, value) {
+  if (!(name in DEFAULTS) || typeof value !== typeof DEFAULTS[name]) return false;
+  if (CHOICES[name]) return CHOICES[name].includes(value);
+  if (name === "prompt") return value.length <= LONGEST_PROMPT;
+  if (!RANGES[name] || value === "") return true;
+  const [least, most] = RANGES[name];
+  return value >= least && value <= most;
+}
+
 /** Keep of what was stored only what is understood. */
 export function sound(stored) {
   const settings = { ...DEFAULTS };
   for (const [name, value] of Object.entries(stored ?? {})) {
-    if (!(name in DEFAULTS) || typeof value !== typeof DEFAULTS[name]) continue;
-    if (CHOICES[name] && !CHOICES[name].includes(value)) continue;
-    if (name === "hangover" && !(value >= 200 && value <= 2000)) continue;
-    settings[name] = value;
+    if (understood(name, value)) settings[name] = value;
   }
   return settings;
 }

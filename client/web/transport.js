@@ -1,7 +1,7 @@
 // Two ways to a server, one language: OpenAI Realtime events over a WebSocket or over WebRTC.
 //
 // A transport has: kind, send(event), feed(int16 frame), track(MediaStreamTrack | null), close(),
-// largest (bytes of one message), and calls onevent(event) and onclose({code, reason}).
+// largest (bytes of one message), and calls onevent(event), onsent(event) and onclose({code, reason}).
 
 import { append } from "./wire.js";
 
@@ -30,6 +30,7 @@ class SocketTransport {
   kind = "websocket";
   largest = 15 << 20;
   onevent = () => {};
+  onsent = () => {};
   onclose = () => {};
 
   constructor(socket) {
@@ -39,7 +40,9 @@ class SocketTransport {
   }
 
   send(event) {
-    if (this.socket.readyState === WebSocket.OPEN) this.socket.send(JSON.stringify(event));
+    if (this.socket.readyState !== WebSocket.OPEN) return;
+    this.socket.send(JSON.stringify(event));
+    this.onsent(event);
   }
 
   /** Send a frame of the microphone; tell whether it went out. */
@@ -83,6 +86,7 @@ export function openSocket({ key, resume }) {
 class PeerTransport {
   kind = "webrtc";
   onevent = () => {};
+  onsent = () => {};
   onclose = () => {};
 
   constructor(peer, channel, sender, hangup) {
@@ -109,7 +113,9 @@ class PeerTransport {
   }
 
   send(event) {
-    if (this.channel.readyState === "open") this.channel.send(JSON.stringify(event));
+    if (this.channel.readyState !== "open") return;
+    this.channel.send(JSON.stringify(event));
+    this.onsent(event);
   }
 
   /** The browser itself sends the microphone's track. */

@@ -1,6 +1,7 @@
 // The conversation in the document: one list element per item, changed where the item changed.
 
 import { seconds } from "./chart.js";
+import { copyButton } from "./copying.js";
 import { halves, reason } from "./exporting.js";
 import { peaks } from "./pcm.js";
 
@@ -77,11 +78,12 @@ export class View {
       .join(" ");
     if (item.role === "assistant") this.#answer(element, item);
     else this.#said(element, item);
-    if (before) return;
     this.shown.set(item.id, element);
     const items = conversation.items;
     const next = items.slice(items.indexOf(item) + 1).find(({ id }) => this.shown.has(id));
-    this.list.insertBefore(element, next ? this.shown.get(next.id) : null);
+    const behind = next ? this.shown.get(next.id) : null;
+    // An item that got the id of another one stands where it stood itself.
+    if (!before || element.nextElementSibling !== behind) this.list.insertBefore(element, behind);
   }
 
   #answer(element, item) {
@@ -95,7 +97,11 @@ export class View {
     words.children[2].textContent = cut;
     words.children[2].hidden = !cut;
     words.classList.toggle("broken", Boolean(item.cut) && !cut);
-    meta.replaceChildren(...this.#facts(item));
+    const facts = this.#facts(item);
+    const drawn = facts.map(({ textContent }) => textContent).join();
+    if (element.drawn === drawn) return; // the focus may be on its button
+    element.drawn = drawn;
+    meta.replaceChildren(...facts);
   }
 
   #facts(item) {
@@ -111,6 +117,8 @@ export class View {
       if (rate) facts.push(make("span", "", `${Math.round(rate)} tokens/s`));
     }
     if (item.forgotten) facts.push(make("span", "", "no longer in the model’s memory"));
+    const whole = item.text && item.status !== "in_progress";
+    if (whole) facts.push(copyButton("Copy the answer", () => halves(item)[0]));
     return facts;
   }
 
@@ -119,6 +127,7 @@ export class View {
     if (item.kind !== "written") parts.push(this.#playable(element, item));
     if (item.transcript) parts.push(make("p", "transcript", item.transcript));
     if (item.text) parts.push(make("p", "words", make("span", "hidden", "You: "), item.text));
+    if (item.status === "waiting") parts.push(make("p", "note pending", "Waiting for the server"));
     element.replaceChildren(...parts);
   }
 
@@ -133,7 +142,7 @@ export class View {
     if (item.seconds) button.append(make("span", "length", `${item.seconds.toFixed(1)} s`));
     const what = item.file ? item.file : "what you said";
     button.setAttribute("aria-label", `Play ${what}`);
-    button.disabled = item.status === "speaking" || item.status === "heard";
+    button.disabled = ["speaking", "heard", "waiting"].includes(item.status);
     button.onclick = () => this.onplay(item, button);
     Object.assign(button, { drawnFrom: samples, drawnAs: item.status });
     return button;

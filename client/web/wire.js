@@ -5,6 +5,11 @@ import { RATE, toBase64 } from "./pcm.js";
 const PREFIX_PADDING_MS = 300;
 const THRESHOLD = 0.5;
 
+/** Tell whether each utterance is answered by itself, outside the conversation. */
+export function captioning(settings) {
+  return settings.mode === "analysis" && settings.standing;
+}
+
 /** Tell whether the server answers by itself at the end of speech. */
 export function answersItself(settings) {
   return settings.talk === "free" && settings.mode === "conversation";
@@ -15,7 +20,7 @@ export function turnDetection(settings) {
   if (settings.talk === "push") return null;
   const common = {
     create_response: answersItself(settings),
-    interrupt_response: !(settings.mode === "analysis" && settings.standing), // captions go on
+    interrupt_response: !captioning(settings), // captions go on
   };
   if (settings.detection === "semantic_vad") {
     return { type: "semantic_vad", eagerness: settings.eagerness, ...common };
@@ -29,22 +34,31 @@ export function turnDetection(settings) {
   };
 }
 
-/** Configure the session as the settings say. */
+/** Configure the session as the settings say; null is what the server itself has chosen. */
 export function sessionUpdate(settings) {
+  // A caption says already what was heard.
+  const transcribe = settings.transcribe && !captioning(settings);
   return {
     type: "session.update",
     session: {
       type: "realtime",
       output_modalities: ["text"],
+      instructions: settings.prompt.trim() || null,
+      temperature: number(settings.temperature),
+      max_output_tokens: number(settings.longest),
       audio: {
         input: {
           format: { type: "audio/pcm", rate: RATE },
           turn_detection: turnDetection(settings),
-          transcription: settings.transcribe ? { model: "qwen2-audio" } : null,
+          transcription: transcribe ? { model: "qwen2-audio" } : null,
         },
       },
     },
   };
+}
+
+function number(written) {
+  return written === "" ? null : Number(written);
 }
 
 /** Give the ms of silence before the server says that speech stopped, where that is known. */

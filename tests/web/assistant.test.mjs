@@ -3,65 +3,9 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { Assistant } from "../../client/web/assistant.js";
-import { Conversation } from "../../client/web/conversation.js";
 import { fromBase64 } from "../../client/web/pcm.js";
 import { DEFAULTS } from "../../client/web/settings.js";
-import { Utterances } from "../../client/web/utterances.js";
-
-const FRAME = new Int16Array(480).fill(1000);
-const settle = () => new Promise((resolve) => setImmediate(resolve));
-
-/** A connection that keeps what is sent; `said` gives the types. */
-class FakeLink {
-  constructor(kind = "websocket", largest = 1 << 20) {
-    this.state = "open";
-    this.sent = [];
-    this.tracks = [];
-    this.transport = {
-      kind,
-      largest,
-      feed: (frame) => Boolean(this.sent.push({ type: "frame", frame })),
-      track: (track) => this.tracks.push(track),
-    };
-  }
-  get said() {
-    return this.sent.map(({ type }) => type).filter((type) => type !== "frame");
-  }
-  ready() {
-    return Promise.resolve();
-  }
-  send(event) {
-    this.sent.push(event);
-  }
-}
-
-function begin(settings = {}, link = new FakeLink()) {
-  const notices = [];
-  const microphone = { open: true, track: { enabled: true }, start: async () => {}, stop() {} };
-  const speaker = { speaking: false, stop: () => speaker.said ?? null, follow() {} };
-  const assistant = new Assistant({
-    link,
-    microphone,
-    speaker,
-    utterances: new Utterances(10),
-    conversation: new Conversation(),
-    settings: { ...DEFAULTS, ...settings },
-    now: () => 0,
-    on: {
-      changed() {},
-      noticed: (text) => notices.push(text),
-      level() {},
-      used: () => (assistant.instruction = ""),
-      announced() {},
-    },
-  });
-  const greet = (resume = "one") => {
-    link.onevent({ type: "session.created", session: { model: "m", resume, audio: {} } });
-    link.sent.length = 0;
-  };
-  return { assistant, link, notices, greet, microphone, speaker };
-}
+import { FRAME, FakeLink, begin, settle } from "./fakes.mjs";
 
 const committed = (id) => ({ type: "input_audio_buffer.committed", item_id: id });
 

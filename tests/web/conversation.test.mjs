@@ -96,6 +96,16 @@ test("an answer in one piece has no rate", () => {
   assert.equal(conversation.find("a").timing.rate, null);
 });
 
+test("two tokens have no rate, however far apart", () => {
+  const conversation = begin();
+  play(conversation, 0, started("u"), ...spoken("u"), ...opening("r", "a", "u"));
+  conversation.receive(delta("r", "a", "Par"), 100);
+  conversation.receive(delta("r", "a", "is."), 1100);
+  const usage = { output_tokens: 3 }; // the end counts as one
+  play(conversation, 1200, ...closing("r", "a", "Paris.", "completed", null, usage));
+  assert.equal(conversation.find("a").timing.rate, null);
+});
+
 test("speech cuts an answer: what was shown and does not stay is told apart", () => {
   const conversation = begin();
   play(conversation, 0, ...opening("r", "a", null), delta("r", "a", "One, two, three"));

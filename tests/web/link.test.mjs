@@ -143,3 +143,35 @@ test("stopping while a connection is being made closes it when it comes", async 
   assert.equal(doors.current.closed, true);
   assert.equal(link.state, "off");
 });
+
+test("other settings make a new connection, for which who waits goes on waiting", async () => {
+  const { link, greet, doors, tried } = place({ websocket: new Error("down"), webrtc: new Error("down") });
+  link.anew(); // nobody wants a connection
+  assert.equal(link.state, "off");
+  const ready = link.ready();
+  await settle();
+  assert.equal(link.state, "waiting");
+  delete doors.webrtc;
+  link.anew();
+  await settle();
+  greet();
+  await ready;
+  const first = doors.current;
+  link.anew();
+  await settle();
+  greet();
+  assert.equal(first.closed, true);
+  assert.equal(link.state, "open");
+  assert.deepEqual(tried, ["webrtc", "websocket", "webrtc", "webrtc"]);
+});
+
+test("what goes out is told to who inspects it", async () => {
+  const { link, greet, doors } = place({});
+  const seen = [];
+  link.onsent = (event) => seen.push(event.type);
+  link.ready();
+  await settle();
+  greet();
+  doors.current.onsent({ type: "session.update" });
+  assert.deepEqual([seen, link.opened], [["session.update"], true]);
+});

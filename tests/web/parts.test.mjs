@@ -4,6 +4,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 
 import { roundUp, seconds, timed } from "../../client/web/chart.js";
+import { loudness as scaled, microphones } from "../../client/web/devices.js";
 import { mono } from "../../client/web/files.js";
 import { explain, obstacle } from "../../client/web/microphone.js";
 import { fromBase64, level, peaks, toBase64, toFloat32, toInt16 } from "../../client/web/pcm.js";
@@ -30,6 +31,19 @@ test("loudness is drawn relative to the loudest", () => {
   assert.deepEqual(peaks(samples, 2), [0, 1]);
   assert.equal(level(samples.subarray(50)), 0.5);
   assert.equal(level(new Int16Array(0)), 0);
+});
+
+test("microphones are listed by name, the browser's own choice left out", async () => {
+  const all = [
+    { kind: "audioinput", deviceId: "default", label: "Default - Desk" },
+    { kind: "audioinput", deviceId: "a", label: "Desk" },
+    { kind: "audioinput", deviceId: "b", label: "" },
+    { kind: "audiooutput", deviceId: "c", label: "Ears" },
+  ];
+  const names = [{ id: "a", name: "Desk" }, { id: "b", name: "Microphone 2" }];
+  assert.deepEqual(await microphones({ enumerateDevices: async () => all }), names);
+  assert.deepEqual(await microphones(null), []); // a page on plain http
+  assert.deepEqual([0, 0.001, 1].map((value) => Math.round(scaled(value) * 100)), [0, 0, 100]);
 });
 
 for (const rate of [48000, 44100, 16000, 96000]) {
@@ -66,6 +80,21 @@ test("turn detection says who answers", () => {
   assert.equal(wire.sessionUpdate(DEFAULTS).session.audio.input.format.rate, 24000);
 });
 
+test("the session is configured as chosen; what was not chosen is left to the server", () => {
+  const { session } = wire.sessionUpdate(DEFAULTS);
+  assert.deepEqual([session.instructions, session.temperature, session.max_output_tokens], [null, null, null]);
+  const chosen = { ...DEFAULTS, prompt: " Be brief. ", temperature: "0", longest: "64" };
+  const update = wire.sessionUpdate(chosen).session;
+  assert.deepEqual([update.instructions, update.temperature, update.max_output_tokens], ["Be brief.", 0, 64]);
+});
+
+test("what a caption says is not written down a second time", () => {
+  const transcription = (more) => wire.sessionUpdate({ ...DEFAULTS, ...more }).session.audio.input.transcription;
+  assert.ok(transcription({}));
+  assert.ok(transcription({ standing: true })); // which is for analysis alone
+  assert.equal(transcription({ mode: "analysis", standing: true }), null);
+});
+
 test("items and responses are what OpenAI Realtime wants", () => {
   const samples = Int16Array.of(1, 2);
   const { item, previous_item_id } = wire.userItem({ samples, text: "Who?", after: "u" });
@@ -87,6 +116,9 @@ test("of stored settings is kept what is understood", () => {
   store.set("realtime.settings", "{nonsense");
   assert.deepEqual(load(storage), { ...DEFAULTS });
   assert.deepEqual(sound({ hangover: 1e9, mode: "evil", aloud: "yes", other: 1 }), { ...DEFAULTS });
+  assert.deepEqual(sound({ temperature: "3", longest: "many", prompt: "x".repeat(4001) }), { ...DEFAULTS });
+  const chosen = { temperature: "0.7", longest: "64", prompt: "Be brief.", microphone: "id", events: true };
+  assert.deepEqual(sound(chosen), { ...DEFAULTS, ...chosen });
   const forbidden = { getItem: () => { throw new Error(); }, setItem: () => { throw new Error(); } };
   assert.deepEqual(load(forbidden), { ...DEFAULTS });
   save(forbidden, DEFAULTS);

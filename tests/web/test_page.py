@@ -49,7 +49,8 @@ async def test_a_dropped_sound_is_analysed(transport, server, chromium):
     await page.get_by_role("button", name="Send").click()
     await expect(answers(page)).to_have_text(["It is a siren."])
     await expect(page.get_by_role("button", name="Play siren.wav")).to_be_enabled()
-    await expect(page.locator(".user.written .words")).to_contain_text("What's that sound?")
+    written = page.locator(".user.file + .user.written .words")  # behind what it is about
+    await expect(written).to_contain_text("What's that sound?")
 
 
 async def test_a_file_that_is_no_sound_is_refused_in_words(chromium):
