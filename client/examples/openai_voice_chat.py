@@ -17,9 +17,12 @@ SERVER = os.environ.get("OPENAI_BASE_URL", "http://127.0.0.1:8765/v1")
 KEY = os.environ.get("OPENAI_API_KEY", "none")
 
 
-async def speak(voice: AsyncRealtimeConnection, path: str) -> None:
+def read(path: str) -> tuple[int, bytes]:
     with wave.open(path) as wav:  # 16-bit mono at 24 kHz; this server also takes 16 and 8 kHz
-        rate, sound = wav.getframerate(), wav.readframes(wav.getnframes())
+        return wav.getframerate(), wav.readframes(wav.getnframes())
+
+
+async def speak(voice: AsyncRealtimeConnection, rate: int, sound: bytes) -> None:
     heard: Any = {"type": "audio/pcm", "rate": rate}
     await voice.session.update(session={"type": "realtime", "audio": {"input": {"format": heard}}})
     frame = rate // 50 * 2
@@ -31,10 +34,11 @@ async def speak(voice: AsyncRealtimeConnection, path: str) -> None:
 
 
 async def main(*paths: str) -> None:
+    recordings = [read(path) for path in paths]
     openai = AsyncOpenAI(base_url=SERVER, api_key=KEY)
     async with openai.realtime.connect(model="qwen2-audio") as voice:
-        for path in paths:
-            speaking = asyncio.create_task(speak(voice, path))
+        for rate, sound in recordings:
+            speaking = asyncio.create_task(speak(voice, rate, sound))
             async for event in voice:
                 if event.type == "response.output_text.delta":
                     print(event.delta, end="", flush=True)

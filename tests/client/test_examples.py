@@ -64,7 +64,7 @@ def test_without_arguments_an_example_says_how_it_is_used(example):
     assert alone.stderr.count("\n") == 1
 
 
-@pytest.mark.parametrize("name", ["pcm_minimal", "openai_push_to_talk"])
+@pytest.mark.parametrize("name", ["pcm_minimal", "openai_push_to_talk", "openai_voice_chat"])
 @pytest.mark.parametrize("file", ["nowhere.wav", "what-is-two-plus-three.wav", "siren.mp3"])
 def test_a_file_or_a_server_that_is_not_there_is_one_sentence(
     name, file, tmp_path, unused_tcp_port

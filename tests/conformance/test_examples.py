@@ -49,6 +49,19 @@ def test_barge_in(server):
 
 
 @pytest.mark.parametrize("path", sorted(EXAMPLES.glob("openai_*.py")), ids=lambda path: path.stem)
+def test_a_recording_that_is_not_there_ends_an_example(path, server):
+    env = {**os.environ, "OPENAI_BASE_URL": f"http://{server}/v1", "OPENAI_API_KEY": "none"}
+    two = path.stem in ("openai_audio_analysis", "openai_barge_in")
+    words = ["nowhere.wav"] * (2 if two else 1)
+    ran = subprocess.run(
+        [sys.executable, path, *words], capture_output=True, text=True, timeout=60, env=env
+    )
+    assert (ran.returncode, ran.stdout) == (1, "")
+    assert "nowhere.wav" in ran.stderr
+    assert ran.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("path", sorted(EXAMPLES.glob("openai_*.py")), ids=lambda path: path.stem)
 def test_the_examples_need_nothing_of_ours(path):
     imported = [line.split()[1] for line in path.read_text().splitlines() if "import " in line]
     ours = {"realtime", "client"}
