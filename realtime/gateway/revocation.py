@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import structlog
 
-LOOK_S = 0.4
+LOOK_S = 0.3
 """Between two looks: a key that is deleted is noticed within two of them."""
 
 log = structlog.get_logger()
