@@ -60,7 +60,7 @@ KINDS = {
 def encode(samples: npt.NDArray[np.floating], kind: Kind, *, pictures: int = 0) -> bytes:
     """Encode full scale +-1 at the kind's own rate: a row, or a row for each channel."""
     file = BytesIO()
-    layout = {1: "mono", 2: "stereo", 6: "5.1"}[len(np.atleast_2d(samples))]
+    layout = {1: "mono", 2: "stereo", 6: "5.1", 8: "7.1"}[len(np.atleast_2d(samples))]
     with av.open(file, "w", format=kind.container, options=kind.options) as box:
         stream = box.add_stream(kind.codec, kind.rate, layout=layout, options=kind.coding)
         context = stream.codec_context
@@ -68,9 +68,8 @@ def encode(samples: npt.NDArray[np.floating], kind: Kind, *, pictures: int = 0) 
         film = box.add_stream("mpeg4", 25, width=32, height=32) if pictures else None
         for _ in range(pictures):
             box.mux(film.encode(av.VideoFrame(32, 32, "yuv420p")))
-        frame = av.AudioFrame.from_ndarray(
-            np.atleast_2d(samples).astype(np.float32), format="fltp", layout=layout
-        )
+        rows = np.atleast_2d(samples).T.astype(np.float32)
+        frame = av.AudioFrame.from_ndarray(rows.reshape(1, -1), format="flt", layout=layout)
         frame.sample_rate = kind.rate
         fitting = av.AudioResampler(
             context.format, layout, kind.rate, frame_size=context.frame_size or None

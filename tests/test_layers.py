@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[1]
 
 # Lowest first; a module imports modules of lower layers, and those beside it in its own package.
 LAYERS = [
-    ["realtime.errors", "realtime.service_links"],
+    ["realtime.errors", "realtime.interpreter", "realtime.service_links"],
     ["realtime.audio", "realtime.engine.api"],
     ["realtime.items", "realtime.turn_table"],
     ["realtime.events"],

@@ -15,7 +15,7 @@ from typing import BinaryIO
 import soundfile
 
 from realtime.audio import ogg
-from realtime.audio.containers import decode_container
+from realtime.audio.decoder import decode_container
 from realtime.audio.mixdown import Mixdown, check_duration, check_rate
 from realtime.audio.pcm import Pcm
 from realtime.errors import AudioError

@@ -44,7 +44,9 @@ def from_float(samples: npt.NDArray[np.floating]) -> Pcm:
     if not np.isfinite(samples).all():
         at = int(np.flatnonzero(~np.isfinite(samples))[0])
         raise AudioError(f"sample {at} is {samples.flat[at]}, not a number that can be heard")
-    clipped: Pcm = np.clip(np.rint(samples * 32768.0), -32768, 32767).astype(np.int16)
+    clipped: Pcm = np.clip(np.rint(np.clip(samples, -1.0, 1.0) * 32768.0), None, 32767).astype(
+        np.int16
+    )
     return clipped
 
 

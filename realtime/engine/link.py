@@ -11,15 +11,14 @@ import contextlib
 import os
 import signal
 import socket
-import sys
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal
 
 import structlog
 
+from realtime import interpreter
 from realtime.engine import wire
 from realtime.engine.environment import environment_of_worker
 
@@ -152,7 +151,8 @@ class Link:
                     stderr=asyncio.subprocess.STDOUT,
                     pass_fds=(theirs.fileno(),),
                     start_new_session=True,
-                    env=environment_of_worker(os.environ) | {"PYTHONPATH": import_path()},
+                    env=environment_of_worker(os.environ)
+                    | {"PYTHONPATH": interpreter.import_path()},
                 )
             except BaseException:
                 writer.close()
@@ -273,11 +273,4 @@ def command(config: WorkerConfig) -> list[str]:
         "graphs": str(config.graphs).lower(),
     }
     arguments = [f"--{name}={value}" for name, value in options.items() if value is not None]
-    # -P: a folder named like a library in the working directory must not be imported.
-    return [sys.executable, "-P", "-m", "realtime.engine.worker", *arguments]
-
-
-def import_path() -> str:
-    """Give the import path that lets a child import this very package."""
-    root = str(Path(__file__).parents[2])
-    return os.pathsep.join(filter(None, (root, os.environ.get("PYTHONPATH"))))
+    return interpreter.command("realtime.engine.worker", *arguments)

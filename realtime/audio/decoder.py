@@ -1,0 +1,46 @@
+"""Decode containers in a process of its own.
+
+Rule: whatever FFmpeg and PyAV do over a file, it is this file alone that cannot be read. Files are
+known that end the process: PyAV 17.1 to 18.1 frees twice an order of channels that has no name.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import tempfile
+from io import BytesIO
+from typing import BinaryIO
+
+from realtime import interpreter
+from realtime.audio.containers import REFUSED
+from realtime.audio.pcm import Pcm, from_bytes
+from realtime.errors import AudioError
+
+
+def decode_container(file: BinaryIO, max_s: float) -> Pcm:
+    """Decode an open, seekable file; raise AudioError where it is not audio, or not whole."""
+    file.seek(0)
+    if not isinstance(file, BytesIO):
+        return decode_apart(file, max_s)
+    with tempfile.TemporaryFile() as copy:
+        copy.write(file.getbuffer())
+        copy.seek(0)
+        return decode_apart(copy, max_s)
+
+
+def decode_apart(file: BinaryIO, max_s: float) -> Pcm:
+    """Let a child read a file of the system."""
+    os.lseek(file.fileno(), 0, os.SEEK_SET)
+    child = subprocess.run(
+        interpreter.command("realtime.audio.containers", str(max_s)),
+        stdin=file,
+        capture_output=True,
+        env=os.environ | {"PYTHONPATH": interpreter.import_path()},
+        check=False,
+    )
+    if child.returncode == REFUSED:
+        raise AudioError(child.stderr.decode(errors="replace"))
+    if child.returncode:
+        raise AudioError("the file is damaged, or of a kind that FFmpeg fails over")
+    return from_bytes(child.stdout)

@@ -1,0 +1,68 @@
+import os
+import signal
+import sys
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+import pytest
+from encoding import KINDS, encode
+
+from realtime import interpreter
+from realtime.audio import containers
+from realtime.audio.decoder import decode_container
+from realtime.errors import AudioError
+
+NOISE = np.random.default_rng(5).uniform(-0.5, 0.5, 16_000)
+MKA = encode(NOISE, KINDS["mka"])
+
+
+def test_what_the_child_decodes_is_what_would_be_decoded_here(tmp_path: Path):
+    path = tmp_path / "noise.mka"
+    path.write_bytes(MKA)
+    here = containers.decode(BytesIO(MKA), 60)
+    assert here.size
+    assert np.array_equal(decode_container(BytesIO(MKA), 60), here)
+    with path.open("rb") as file:
+        file.read(100)
+        assert np.array_equal(decode_container(file, 60), here)
+
+
+def test_what_the_child_refuses_is_refused_in_its_words():
+    with pytest.raises(AudioError, match="at most 0 s") as here:
+        containers.decode(BytesIO(MKA), 0.1)
+    with pytest.raises(AudioError) as there:
+        decode_container(BytesIO(MKA), 0.1)
+    assert str(there.value) == str(here.value)
+
+
+@pytest.mark.parametrize(
+    "program", [f"import os; os.kill(os.getpid(), {signal.SIGSEGV:d})", "raise KeyError('s64')"]
+)
+def test_a_child_that_fails_is_an_error_of_the_file(program: str, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(interpreter, "command", lambda *_: [sys.executable, "-c", program])
+    with pytest.raises(
+        AudioError, match=r"^the file is damaged, or of a kind that FFmpeg fails over$"
+    ):
+        decode_container(BytesIO(MKA), 60)
+
+
+def test_a_file_over_which_pyav_aborts_costs_no_more_than_itself():
+    made = KINDS["aiff"]
+    unnamed = encode(np.tile(np.zeros(made.rate), (8, 1)), made)
+    message = ""
+    try:
+        samples = decode_container(BytesIO(unnamed), 60)
+    except AudioError as error:
+        message = str(error)
+    assert message.startswith("the file is damaged") or samples.size == 16_000
+
+
+def test_a_file_is_left_open_and_nothing_else_is(tmp_path: Path):
+    path = tmp_path / "noise.mka"
+    path.write_bytes(MKA)
+    with path.open("rb") as file:
+        before = len(os.listdir("/proc/self/fd"))
+        decode_container(file, 60)
+        assert not file.closed
+        assert len(os.listdir("/proc/self/fd")) == before
