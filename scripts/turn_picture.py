@@ -11,7 +11,7 @@ import math
 from html import escape
 from pathlib import Path
 
-from realtime.turn_table import TABLE, Move, Response, State, User
+from realtime.session.turn_table import TABLE, Move, Response, State, User
 
 PICTURE = Path(__file__).parents[1] / "docs" / "turn-table.svg"
 BOX, STEP, ORIGIN = (150, 46), (300, 190), (150, 120)

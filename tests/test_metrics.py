@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from realtime.events import Final, Partial, Pong, SpeechStopped, Trouble
 from realtime.metrics import Metrics
+from realtime.session.events import Final, Partial, Pong, SpeechStopped, Trouble
 
 
 def value(metrics: Metrics, name: str, **labels: str) -> float | None:

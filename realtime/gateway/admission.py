@@ -15,10 +15,10 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from realtime.config import AdmissionConfig
-from realtime.conversation import Conversation
 from realtime.engine.api import STALLED, Loading, ModelInfo
 from realtime.errors import Busy
-from realtime.items import UserItem
+from realtime.session.conversation import Conversation
+from realtime.session.items import UserItem
 
 
 class Holder(Protocol):

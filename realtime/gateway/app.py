@@ -21,10 +21,8 @@ from starlette.websockets import WebSocket
 from realtime.audio.endpoint import Endpointer
 from realtime.audio.vad import SpeechDetector, Vad
 from realtime.config import ConnectionConfig, Settings
-from realtime.conversation import Conversation
 from realtime.engine.api import STALLED, Engine, Loading, ModelInfo
 from realtime.errors import Busy, Refused
-from realtime.events import Notice, Ready, Trouble
 from realtime.gateway.admission import Admission, Seat
 from realtime.gateway.auth import GONE_KEY, Gate, Grant, answer_to
 from realtime.gateway.calls import Calls
@@ -40,7 +38,9 @@ from realtime.gateway.websocket import SocketTransport
 from realtime.metrics import Metrics
 from realtime.protocols import Codec
 from realtime.protocols.pcm import BadParameter, Parameters, PcmCodec
-from realtime.session import Session
+from realtime.session.conversation import Conversation
+from realtime.session.events import Notice, Ready, Trouble
+from realtime.session.session import Session
 
 UNKNOWN_CONVERSATION = "That conversation is not known (any more); this is a new one."
 UPGRADE = "This address speaks WebSocket: connect with a WebSocket client, or use `realtime ask`.\n"

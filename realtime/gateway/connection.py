@@ -34,7 +34,12 @@ from realtime.errors import (
     SlowPeer,
     TooMany,
 )
-from realtime.events import (
+from realtime.gateway.incoming import SLICE_S, SMALL
+from realtime.gateway.limits import Allowance, Bucket, seconds_of
+from realtime.gateway.outbox import Outbox
+from realtime.metrics import Metrics
+from realtime.protocols import Codec
+from realtime.session.events import (
     AudioReceived,
     Cancel,
     Confirm,
@@ -55,12 +60,7 @@ from realtime.events import (
     TextDelta,
     Trouble,
 )
-from realtime.gateway.incoming import SLICE_S, SMALL
-from realtime.gateway.limits import Allowance, Bucket, seconds_of
-from realtime.gateway.outbox import Outbox
-from realtime.metrics import Metrics
-from realtime.protocols import Codec
-from realtime.session import Session
+from realtime.session.session import Session
 
 LARGE = 64 << 10  # bytes; a longer message is worked off in pieces, others get their turn between
 COMPLAIN_S = 1.0

@@ -13,8 +13,8 @@ from typing import Literal
 from realtime.audio.pcm import SAMPLE_RATE
 from realtime.config import LimitsConfig
 from realtime.errors import LimitReached
-from realtime.events import AudioReceived, Input, ItemPut, ItemsResponseAsked, Limit
-from realtime.items import UserDraft
+from realtime.session.events import AudioReceived, Input, ItemPut, ItemsResponseAsked, Limit
+from realtime.session.items import UserDraft
 
 MINUTE = 60.0
 TOKENS_PER_SECOND = 25

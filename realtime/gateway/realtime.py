@@ -24,7 +24,6 @@ from realtime.audio.pcm import FRAME_MS
 from realtime.config import Settings
 from realtime.engine.api import ModelInfo
 from realtime.errors import Refused, WrongType
-from realtime.events import PeerInput
 from realtime.gateway.auth import Grant
 from realtime.gateway.bodies import body
 from realtime.gateway.connection import Connection, Transport
@@ -37,6 +36,7 @@ from realtime.protocols.openai.beta import old_session
 from realtime.protocols.openai.codec import OpenAiCodec
 from realtime.protocols.openai.errors import BadEvent
 from realtime.protocols.openai.session import Defaults, read_session
+from realtime.session.events import PeerInput
 
 if TYPE_CHECKING:
     from realtime.gateway.app import Gateway
@@ -215,7 +215,7 @@ class RealtimeRoutes:
         """Name the session that a key is for; it is made anew by each connection."""
         status = self.gateway.engine.status()
         named = {"model": status.name} if isinstance(status, ModelInfo) else {}
-        return {"object": "realtime.session", "id": f"sess_{secrets.token_hex(8)}", **named}
+        return {"object": "realtime.session.session", "id": f"sess_{secrets.token_hex(8)}", **named}
 
 
 def defaults_of(settings: Settings) -> Defaults:

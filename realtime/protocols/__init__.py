@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Protocol
 
-from realtime.events import Notice, PeerInput
+from realtime.session.events import Notice, PeerInput
 
 
 class Codec(Protocol):

@@ -14,12 +14,12 @@ from typing import Annotated, Literal, assert_never, cast
 import msgspec
 from msgspec import Meta
 
-from realtime import events
 from realtime.audio.g711 import decode_alaw, decode_mulaw
 from realtime.audio.pcm import SAMPLE_RATE, ByteJoiner, Pcm, ms_of
 from realtime.audio.resample import Resampler
 from realtime.errors import BadMessage, ProtocolError, TooMuch, WrongType
-from realtime.events import Notice, PeerInput
+from realtime.session import events
+from realtime.session.events import Notice, PeerInput
 
 RATES = (8_000, 16_000, 24_000, 44_100, 48_000)
 ENCODINGS = ("s16le", "mulaw", "alaw")

@@ -8,11 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from realtime.config import AdmissionConfig
-from realtime.conversation import Conversation
 from realtime.engine.api import Loading
 from realtime.engine.fake import FAKE_MODEL
 from realtime.errors import Busy
 from realtime.gateway.admission import Admission, Seat
+from realtime.session.conversation import Conversation
 
 
 class Clock:

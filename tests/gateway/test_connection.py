@@ -16,16 +16,16 @@ from hypothesis import strategies as st
 
 from realtime.audio.endpoint import EndpointConfig, Endpointer
 from realtime.config import ConnectionConfig
-from realtime.conversation import Conversation
 from realtime.engine.api import AssistantTurn, Clip, Delta, UserTurn
 from realtime.engine.fake import FakeEngine
 from realtime.errors import Busy, EngineError, ModelError
-from realtime.events import Ready
 from realtime.gateway import connection
 from realtime.gateway.connection import Connection
 from realtime.metrics import Metrics
 from realtime.protocols.pcm import PcmCodec
-from realtime.session import Session, SessionConfig
+from realtime.session.conversation import Conversation
+from realtime.session.events import Ready
+from realtime.session.session import Session, SessionConfig
 
 READY = Ready("s", "secret", "fake")
 

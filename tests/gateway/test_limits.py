@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from realtime.config import LimitsConfig
 from realtime.errors import LimitReached
-from realtime.events import (
+from realtime.gateway.limits import Allowance, Allowances, Bucket, seconds_of
+from realtime.session.events import (
     AudioReceived,
     ClearAsked,
     ItemPut,
@@ -17,8 +18,7 @@ from realtime.events import (
     Limit,
     ResponseOptions,
 )
-from realtime.gateway.limits import Allowance, Allowances, Bucket, seconds_of
-from realtime.items import Reference, SystemDraft, UserDraft
+from realtime.session.items import Reference, SystemDraft, UserDraft
 
 
 class Clock:

@@ -11,7 +11,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from realtime import events
 from realtime.audio.g711 import decode_alaw, decode_mulaw
 from realtime.errors import BadMessage, ProtocolError, TooMuch, WrongType
 from realtime.protocols.pcm import (
@@ -23,6 +22,7 @@ from realtime.protocols.pcm import (
     Parameters,
     PcmCodec,
 )
+from realtime.session import events
 
 
 def decode(message: bytes | str | dict) -> list[events.PeerInput]:

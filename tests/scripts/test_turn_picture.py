@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from xml.etree import ElementTree
 
-from realtime.turn_table import TABLE
+from realtime.session.turn_table import TABLE
 from scripts.turn_picture import PICTURE, picture
 
 

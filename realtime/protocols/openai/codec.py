@@ -14,10 +14,7 @@ from typing import Any, assert_never
 import msgspec
 import numpy as np
 
-from realtime import events
 from realtime.audio.pcm import ByteJoiner, ms_of
-from realtime.events import Notice, PeerInput
-from realtime.items import Item
 from realtime.protocols.openai import messages
 from realtime.protocols.openai.beta import SESSION_PLACES, old_event, old_param
 from realtime.protocols.openai.errors import SILENT, BadEvent, trouble_body
@@ -32,6 +29,9 @@ from realtime.protocols.openai.responses import (
     read_response,
 )
 from realtime.protocols.openai.session import Defaults, default_session, merge, turn_settings
+from realtime.session import events
+from realtime.session.events import Notice, PeerInput
+from realtime.session.items import Item
 
 Event = dict[str, Any]
 ENCODER = msgspec.json.Encoder()
@@ -54,7 +54,7 @@ class OpenAiCodec:
         self.session = default_session(defaults)
         self.bound: str | None = None
         """The type that the session must keep; None: it may change."""
-        self.identity: Event = {"object": "realtime.session", "expires_at": expires_at}
+        self.identity: Event = {"object": "realtime.session.session", "expires_at": expires_at}
         self.conversation = "conv_"
         self.ingest = Ingest(self.format)
         self.joiner = ByteJoiner()

@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from realtime.errors import BadMessage
-from realtime.events import Trouble
+from realtime.session.events import Trouble
 
 MISSING = "missing_required_parameter"
 BAD_TYPE = "invalid_type"

@@ -13,8 +13,17 @@ import msgspec
 from numpy.typing import NDArray
 
 from realtime.engine.api import Clip
-from realtime.events import FRONT
-from realtime.items import (
+from realtime.protocols.openai.errors import BAD_TYPE, MISSING, TOO_MANY, BadEvent
+from realtime.protocols.openai.formats import AudioFormat
+from realtime.protocols.openai.messages import (
+    MAX_AUDIO,
+    ItemId,
+    check_kept,
+    check_text,
+    convert,
+)
+from realtime.session.events import FRONT
+from realtime.session.items import (
     Answer,
     AnswerDraft,
     Item,
@@ -26,15 +35,6 @@ from realtime.items import (
     SystemItem,
     UserDraft,
     UserItem,
-)
-from realtime.protocols.openai.errors import BAD_TYPE, MISSING, TOO_MANY, BadEvent
-from realtime.protocols.openai.formats import AudioFormat
-from realtime.protocols.openai.messages import (
-    MAX_AUDIO,
-    ItemId,
-    check_kept,
-    check_text,
-    convert,
 )
 
 MAX_CONTENT = 64  # parts of one item

@@ -10,7 +10,6 @@ import msgspec
 from msgspec import Meta
 
 from realtime.engine.api import Sampling, Usage
-from realtime.events import Final, ResponseOptions, ResponseStarted, Trouble
 from realtime.protocols.openai.beta import modern
 from realtime.protocols.openai.formats import AudioFormat
 from realtime.protocols.openai.items import read_input, show_answer
@@ -26,6 +25,7 @@ from realtime.protocols.openai.shapes import (
     ToolChoice,
     Tools,
 )
+from realtime.session.events import Final, ResponseOptions, ResponseStarted, Trouble
 
 Told = tuple[str, dict[str, Any]]
 """The type of a server event, and its fields."""

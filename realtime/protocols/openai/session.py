@@ -15,7 +15,6 @@ from typing import Any, TypeVar
 import msgspec
 
 from realtime.engine.api import Sampling
-from realtime.events import TurnSettings
 from realtime.protocols.openai.beta import modern
 from realtime.protocols.openai.errors import MISSING, BadEvent
 from realtime.protocols.openai.formats import AudioFormat
@@ -37,6 +36,7 @@ from realtime.protocols.openai.shapes import (
     TranscriptionJson,
     TurnDetectionJson,
 )
+from realtime.session.events import TurnSettings
 
 N = TypeVar("N", int, float)
 SessionJson = dict[str, Any]

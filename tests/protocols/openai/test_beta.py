@@ -5,12 +5,12 @@ from __future__ import annotations
 import pytest
 from protocols.openai.wire import APPLIED, EXPIRES, Wire, kinds, spoken, started
 
-from realtime import events
 from realtime.engine.api import Sampling, Usage
-from realtime.items import AnswerDraft
 from realtime.protocols.openai.beta import modern, old_param
 from realtime.protocols.openai.errors import BadEvent
 from realtime.protocols.openai.shapes import PatchJson
+from realtime.session import events
+from realtime.session.items import AnswerDraft
 
 READY = events.Ready("s", "secret", "qwen2-audio")
 
@@ -23,7 +23,7 @@ def wire() -> Wire:
 def test_a_session_is_flat():
     (created,) = wire().tell(READY)
     assert created["session"] == {
-        "object": "realtime.session",
+        "object": "realtime.session.session",
         "id": "sess_s",
         "model": "qwen2-audio",
         "expires_at": EXPIRES,

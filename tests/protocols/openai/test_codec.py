@@ -12,12 +12,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from protocols.openai.wire import APPLIED, EXPIRES, Wire, kinds, spoken, started
 
-from realtime import events
 from realtime.engine.api import Clip, Usage
 from realtime.errors import TooMuch
-from realtime.items import Answer, OtherItem, SystemItem, UserItem
 from realtime.protocols.openai.errors import BadEvent
 from realtime.protocols.openai.messages import MAX_AUDIO, MAX_EVENT
+from realtime.session import events
+from realtime.session.items import Answer, OtherItem, SystemItem, UserItem
 
 READY = events.Ready("s", "secret", "qwen2-audio")
 USAGE = Usage(prompt_tokens=20, cached_tokens=4, completion_tokens=10)
@@ -56,7 +56,7 @@ def test_a_session_is_created_with_all_that_clients_read():
     assert created["type"] == "session.created"
     assert created["session"] == {
         "type": "realtime",
-        "object": "realtime.session",
+        "object": "realtime.session.session",
         "id": "sess_s",
         "model": "qwen2-audio",
         "expires_at": EXPIRES,

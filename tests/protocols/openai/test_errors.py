@@ -6,8 +6,8 @@ import msgspec
 import pytest
 
 from realtime.errors import BadMessage
-from realtime.events import Trouble
 from realtime.protocols.openai.errors import BadEvent, from_validation, trouble_body
+from realtime.session.events import Trouble
 
 
 @pytest.mark.parametrize(

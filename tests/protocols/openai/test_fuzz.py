@@ -15,12 +15,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from protocols.openai.wire import EXPIRES, spoken, started
 
-from realtime import events
 from realtime.engine.api import Usage
 from realtime.errors import BadMessage, ProtocolError, TooMuch
-from realtime.items import Answer, OtherItem, SystemItem, UserItem
 from realtime.protocols.openai.codec import OpenAiCodec
 from realtime.protocols.openai.session import Defaults
+from realtime.session import events
+from realtime.session.items import Answer, OtherItem, SystemItem, UserItem
 
 bounded = settings(
     max_examples=400,

@@ -9,17 +9,6 @@ import pytest
 from protocols.openai.wire import SDK, spoken
 
 from realtime.engine.api import Clip
-from realtime.items import (
-    Answer,
-    AnswerDraft,
-    OtherDraft,
-    OtherItem,
-    Reference,
-    SystemDraft,
-    SystemItem,
-    UserDraft,
-    UserItem,
-)
 from realtime.protocols.openai.errors import BadEvent
 from realtime.protocols.openai.formats import AudioFormat
 from realtime.protocols.openai.items import (
@@ -29,6 +18,17 @@ from realtime.protocols.openai.items import (
     read_item,
     show_item,
     spoken_index,
+)
+from realtime.session.items import (
+    Answer,
+    AnswerDraft,
+    OtherDraft,
+    OtherItem,
+    Reference,
+    SystemDraft,
+    SystemItem,
+    UserDraft,
+    UserItem,
 )
 
 PCM = AudioFormat("audio/pcm", 16_000)

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from realtime.engine.api import Sampling, Usage
-from realtime.items import Reference, UserDraft
 from realtime.protocols.openai.errors import BadEvent
 from realtime.protocols.openai.responses import read_response, usage_json
 from realtime.protocols.openai.session import Defaults, default_session, merge
+from realtime.session.items import Reference, UserDraft
 
 DEFAULTS = Defaults(sampling=Sampling(top_k=3, max_tokens=99))
 

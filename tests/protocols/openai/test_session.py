@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 from protocols.openai.wire import SDK
 
 from realtime.engine.api import Sampling
-from realtime.events import TurnSettings
 from realtime.protocols.openai.errors import BadEvent
 from realtime.protocols.openai.session import (
     MAX_SESSION,
@@ -22,6 +21,7 @@ from realtime.protocols.openai.session import (
     turn_settings,
 )
 from realtime.protocols.openai.shapes import MAX_TOOLS
+from realtime.session.events import TurnSettings
 
 DEFAULTS = Defaults()
 DEFAULT = default_session(DEFAULTS)

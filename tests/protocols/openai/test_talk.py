@@ -16,12 +16,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from protocols.openai.wire import Wire, kinds
 
-from realtime import events
 from realtime.audio.endpoint import EndpointConfig, Endpointer
-from realtime.conversation import Conversation
 from realtime.engine.api import Request, Usage
 from realtime.errors import BadMessage
-from realtime.session import Session, SessionConfig
+from realtime.session import events
+from realtime.session.conversation import Conversation
+from realtime.session.session import Session, SessionConfig
 
 LOUD = np.where(np.arange(24_000) % 60 < 30, 8_000, -8_000).astype("<i2")
 QUIET = np.zeros(24_000, "<i2")

@@ -10,12 +10,12 @@ from openai.types.beta.realtime import RealtimeServerEvent as BetaServerEvent
 from openai.types.realtime import RealtimeServerEvent
 from pydantic import TypeAdapter
 
-from realtime import events
 from realtime.engine.api import Clip
 from realtime.errors import BadMessage
-from realtime.items import Answer, UserItem
 from realtime.protocols.openai.codec import OpenAiCodec
 from realtime.protocols.openai.session import Defaults
+from realtime.session import events
+from realtime.session.items import Answer, UserItem
 
 SDK = TypeAdapter(RealtimeServerEvent)
 BETA_SDK = TypeAdapter(BetaServerEvent)

@@ -8,10 +8,9 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Literal, assert_never
 
-from realtime.aside import with_audio
-from realtime.conversation import Conversation, audio_tokens
 from realtime.engine.api import Clip, Turn, Usage, UserTurn
-from realtime.events import (
+from realtime.session.conversation import Conversation, audio_tokens
+from realtime.session.events import (
     Cancel,
     Cancelled,
     Effect,
@@ -25,8 +24,9 @@ from realtime.events import (
     TextDelta,
     Trouble,
 )
-from realtime.items import Answer
-from realtime.turn_table import Move, Turns
+from realtime.session.items import Answer
+from realtime.session.out_of_band import with_audio
+from realtime.session.turn_table import Move, Turns
 
 Finish = Literal["stop", "length", "interrupted"]
 Reason = Literal["speech", "asked"]

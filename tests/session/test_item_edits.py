@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from realtime.audio.endpoint import EndpointConfig, Endpointer
-from realtime.conversation import Conversation
 from realtime.engine.api import AssistantTurn, Clip, Request, Sampling, SystemTurn, Usage, UserTurn
-from realtime.events import (
+from realtime.session.conversation import Conversation
+from realtime.session.events import (
     FRONT,
     AudioReceived,
     Cancel,
@@ -46,8 +46,15 @@ from realtime.events import (
     Trouble,
     TurnSettings,
 )
-from realtime.items import AnswerDraft, OtherDraft, Reference, SystemDraft, UserDraft, UserItem
-from realtime.session import Session, SessionConfig
+from realtime.session.items import (
+    AnswerDraft,
+    OtherDraft,
+    Reference,
+    SystemDraft,
+    UserDraft,
+    UserItem,
+)
+from realtime.session.session import Session, SessionConfig
 
 ANSWER = ItemsResponseAsked(ResponseOptions())
 ASIDE = ItemsResponseAsked(ResponseOptions(aside=True, echo={"topic": "aside"}))

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from realtime.engine.api import Request, Sampling, Usage
-from realtime.items import Answer, Item, ItemDraft, Reference, UserItem
+from realtime.session.items import Answer, Item, ItemDraft, Reference, UserItem
 
 FRONT = "root"
 """Stands for the place before every item (OpenAI Realtime: previous_item_id)."""

@@ -10,8 +10,8 @@ import pytest
 from fakes import LoudVad
 
 from realtime.audio.endpoint import EndpointConfig, Endpointer
-from realtime.conversation import Conversation
-from realtime.events import (
+from realtime.session.conversation import Conversation
+from realtime.session.events import (
     AudioReceived,
     CancelAsked,
     CommitAsked,
@@ -22,8 +22,8 @@ from realtime.events import (
     TextDelta,
     TurnSettings,
 )
-from realtime.session import Session, SessionConfig
-from realtime.turn_table import TABLE, Move, Response, Turns, User
+from realtime.session.session import Session, SessionConfig
+from realtime.session.turn_table import TABLE, Move, Response, Turns, User
 
 START = (User.SILENT, Response.NONE)
 EVERY_MOVE = {(state, move) for state, moves in TABLE.items() for move in moves}

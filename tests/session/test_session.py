@@ -12,9 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from realtime.audio.endpoint import EndpointConfig, Endpointer
-from realtime.conversation import Conversation
 from realtime.engine.api import AssistantTurn, Clip, Sampling, Usage, UserTurn
-from realtime.events import (
+from realtime.session.conversation import Conversation
+from realtime.session.events import (
     AudioReceived,
     Cancel,
     CancelAsked,
@@ -50,9 +50,9 @@ from realtime.events import (
     Trouble,
     TurnSettings,
 )
-from realtime.items import Answer, UserItem
-from realtime.session import Session, SessionConfig
-from realtime.turn_table import Response
+from realtime.session.items import Answer, UserItem
+from realtime.session.session import Session, SessionConfig
+from realtime.session.turn_table import Response
 
 MS = 16
 

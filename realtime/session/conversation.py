@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from realtime.engine.api import AssistantTurn, Clip, Request, Sampling, SystemTurn, Turn, UserTurn
-from realtime.events import FRONT, ResponseOptions
-from realtime.items import (
+from realtime.session.events import FRONT, ResponseOptions
+from realtime.session.items import (
     Answer,
     AnswerDraft,
     Item,

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from realtime.conversation import Conversation, audio_tokens
 from realtime.engine.api import AssistantTurn, SystemTurn, UserTurn
-from realtime.items import Answer, UserItem
+from realtime.session.conversation import Conversation, audio_tokens
+from realtime.session.items import Answer, UserItem
 
 
 def spoken(conversation: Conversation, seconds: float = 1.0):

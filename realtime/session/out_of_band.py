@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from realtime.conversation import Conversation
 from realtime.engine.api import Request, Sampling, Turn, Usage, UserTurn
-from realtime.events import (
+from realtime.session.conversation import Conversation
+from realtime.session.events import (
     Cancel,
     Effect,
     Emit,
@@ -25,7 +25,7 @@ from realtime.events import (
     Transcribed,
     Trouble,
 )
-from realtime.items import Answer, UserItem
+from realtime.session.items import Answer, UserItem
 
 MOST_TRANSCRIPTS = 8
 EXACTLY = Sampling(temperature=0.0, repetition_penalty=1.0, max_tokens=512)

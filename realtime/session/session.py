@@ -20,7 +20,6 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import assert_never
 
-from realtime.aside import Asides
 from realtime.audio.endpoint import (
     Continued,
     Ended,
@@ -32,12 +31,9 @@ from realtime.audio.endpoint import (
     Utterance,
 )
 from realtime.audio.pcm import SAMPLE_RATE, samples_of
-from realtime.conversation import Conversation, Question
-from realtime.delivery import Delivery, Reason, audio_of
-from realtime.draft import Draft
-from realtime.editing import Editing, trouble
 from realtime.engine.api import Clip, Request, Sampling, Turn
-from realtime.events import (
+from realtime.session.conversation import Conversation, Question
+from realtime.session.events import (
     AudioReceived,
     Cancel,
     CancelAsked,
@@ -76,8 +72,12 @@ from realtime.events import (
     TextReceived,
     TurnSettings,
 )
-from realtime.items import Item
-from realtime.turn_table import Move, Turns, User
+from realtime.session.item_edits import Editing, trouble
+from realtime.session.items import Item
+from realtime.session.out_of_band import Asides
+from realtime.session.pending import Draft
+from realtime.session.response import Delivery, Reason, audio_of
+from realtime.session.turn_table import Move, Turns, User
 
 UNCHANGED = ResponseOptions()
 

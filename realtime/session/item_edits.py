@@ -10,8 +10,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from realtime.audio.pcm import SAMPLE_RATE
-from realtime.conversation import Conversation, ItemExists, UnknownItem
-from realtime.events import (
+from realtime.session.conversation import Conversation, ItemExists, UnknownItem
+from realtime.session.events import (
     Emit,
     ItemAsked,
     ItemCut,
@@ -23,7 +23,7 @@ from realtime.events import (
     ItemTruncated,
     Trouble,
 )
-from realtime.items import Answer, Item, ItemDraft, Reference, UserDraft, UserItem
+from realtime.session.items import Answer, Item, ItemDraft, Reference, UserDraft, UserItem
 
 Edit = ItemPut | ItemAsked | ItemDropped | ItemCut
 
