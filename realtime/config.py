@@ -19,7 +19,7 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 import msgspec
 
 from realtime.audio.endpoint import EndpointConfig
-from realtime.engine.link import WorkerConfig
+from realtime.engine.worker.process import WorkerConfig
 from realtime.errors import ConfigError
 from realtime.service_links import service_links
 from realtime.session.session import SessionConfig

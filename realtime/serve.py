@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from realtime.config import ServerConfig, Settings
     from realtime.engine.api import Loading, ModelInfo
-    from realtime.engine.process import WorkerEngine
+    from realtime.engine.worker.engine import WorkerEngine
 
 STOPPED_TWICE = 130
 IN_THE_CLEAR = (
@@ -200,7 +200,7 @@ async def serve_model(
 ) -> bool:
     """Serve while the model loads and after; raise when there will never be an answer (again)."""
     hurried = False
-    from realtime.engine.process import WorkerEngine
+    from realtime.engine.worker.engine import WorkerEngine
     from realtime.errors import RealtimeError
     from realtime.gateway.app import create_app
     from realtime.gateway.server import serve as serve_app

@@ -28,11 +28,13 @@ import random_model
 import torch
 from bench import floor
 
-from realtime.engine import allocator, brain, flash, model, quantise, wire
-from realtime.engine.answering import Answering
+from realtime.engine import brain, flash, model, quantise
 from realtime.engine.api import AssistantTurn, Clip, ModelInfo, Request, Sampling, Turn, UserTurn
-from realtime.engine.scheduler import SchedulerConfig
 from realtime.engine.transfer import claim
+from realtime.engine.worker import allocator
+from realtime.engine.worker import messages as wire
+from realtime.engine.worker.core import Answering
+from realtime.engine.worker.scheduler import SchedulerConfig
 from realtime.errors import RealtimeError
 
 SIZES = {"7b": random_model.QWEN_7B, "mid": random_model.MID}

@@ -38,7 +38,7 @@ from bench.plan import SMOKE, Plan
 from bench.table import Ours, Theirs
 from numpy.typing import NDArray
 
-from realtime.engine.process import WorkerConfig, WorkerEngine
+from realtime.engine.worker.engine import WorkerConfig, WorkerEngine
 from realtime.errors import RealtimeError
 
 ROOT = Path(__file__).parents[1]

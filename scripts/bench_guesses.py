@@ -28,7 +28,7 @@ from rich.console import Console
 from realtime import config
 from realtime.ask.own_server import ready, served
 from realtime.audio.files import read
-from realtime.engine.process import WorkerEngine
+from realtime.engine.worker.engine import WorkerEngine
 from realtime.gateway import log
 
 ROOT = Path(__file__).parents[1]

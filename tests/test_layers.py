@@ -47,10 +47,10 @@ TENSORS = {
 }
 LOOPS = ("realtime.gateway", "realtime.cli", "realtime.serve", "realtime.ask", "client")
 LOOP_MODULES = {
-    "realtime.engine.link",
-    "realtime.engine.live",
-    "realtime.engine.process",
-    "realtime.engine.worker",
+    "realtime.engine.worker.process",
+    "realtime.engine.worker.live",
+    "realtime.engine.worker.engine",
+    "realtime.engine.worker.main",
     "realtime.engine.fake",
     "realtime.batch.asking",
     "realtime.batch.command",
@@ -125,7 +125,7 @@ def test_tensors_and_loops_stay_where_they_belong(module):
 
 def test_the_gateway_process_loads_no_tensor_library():
     program = (
-        "import sys, realtime.cli, realtime.gateway.app, realtime.engine.process;"
+        "import sys, realtime.cli, realtime.gateway.app, realtime.engine.worker.engine;"
         "print([m for m in ('torch', 'transformers') if m in sys.modules])"
     )
     run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=ROOT)

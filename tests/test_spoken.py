@@ -157,7 +157,7 @@ def worker_of(server: subprocess.Popen) -> int:
     return next(
         int(child)
         for child in children
-        if b"realtime.engine.worker" in Path(f"/proc/{child}/cmdline").read_bytes()
+        if b"realtime.engine.worker.main" in Path(f"/proc/{child}/cmdline").read_bytes()
     )
 
 

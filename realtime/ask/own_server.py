@@ -16,7 +16,7 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
 from realtime import config
 from realtime.ask.questions import quiet
 from realtime.engine.api import Engine, Loading
-from realtime.engine.process import WorkerEngine
+from realtime.engine.worker.engine import WorkerEngine
 from realtime.gateway import log
 from realtime.gateway.app import create_app
 from realtime.gateway.server import bind, web_server

@@ -16,7 +16,7 @@ from realtime.batch.hearing import Ears
 from realtime.batch.manifest import Broken, Job, read
 from realtime.batch.report import Report
 from realtime.batch.results import Failed, Results, results
-from realtime.engine.process import WorkerConfig, WorkerEngine
+from realtime.engine.worker.engine import WorkerConfig, WorkerEngine
 from realtime.errors import ConfigError
 from realtime.gateway import log
 

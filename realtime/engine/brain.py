@@ -7,7 +7,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from realtime.engine import flash, memory, rehearsal, scales
-from realtime.engine.answering import Brain
 from realtime.engine.api import Memory, ModelInfo
 from realtime.engine.cache import FP8
 from realtime.engine.detokenise import Spelling
@@ -16,6 +15,7 @@ from realtime.engine.model import Loaded
 from realtime.engine.prompt import Prompts
 from realtime.engine.runner import Runner, explained
 from realtime.engine.transfer import claim
+from realtime.engine.worker.core import Brain
 from realtime.errors import EngineError, ModelError
 
 KV_DTYPES = {"auto": None, "fp8": FP8}

@@ -24,8 +24,8 @@ from transformers import AttentionInterface
 from transformers.cache_utils import Cache, CacheLayerMixin
 
 from realtime.engine import flash
-from realtime.engine.arena import Move
 from realtime.engine.transfer import send
+from realtime.engine.worker.kv_allocator import Move
 
 ATTENTION = "realtime-arena"
 FP8 = torch.float8_e4m3fn

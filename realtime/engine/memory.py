@@ -11,12 +11,12 @@ from typing import Any
 import torch
 
 from realtime.engine.api import Memory
-from realtime.engine.arena import BLOCK
 from realtime.engine.cache import FP8, cell_bytes, head_size
 from realtime.engine.embeddings import FRAMES
 from realtime.engine.graphs import BATCHES, GRAPH_BYTES, Bucket, gathered_cells
 from realtime.engine.model import Loaded
 from realtime.engine.quantise import weight_bytes
+from realtime.engine.worker.kv_allocator import BLOCK
 from realtime.errors import ModelError
 
 SHARE = {"cuda": 0.92, "cpu": 0.5}

@@ -20,7 +20,7 @@ from tokenizers import Tokenizer
 
 from realtime.engine.api import AssistantTurn, Clip, Request, SystemTurn, Turn, UserTurn
 from realtime.engine.features import audio_tokens
-from realtime.engine.scheduler import Cell
+from realtime.engine.worker.scheduler import Cell
 from realtime.errors import ContextTooLong, EngineError, ModelError
 
 SAMPLE_RATE = 16_000

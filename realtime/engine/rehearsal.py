@@ -14,7 +14,6 @@ import numpy as np
 import torch
 
 from realtime.engine.api import Clip, Sampling
-from realtime.engine.arena import BLOCK, Move
 from realtime.engine.cache import cell_bytes
 from realtime.engine.embeddings import FRAMES
 from realtime.engine.flash import Kernel
@@ -23,7 +22,8 @@ from realtime.engine.memory import Taken
 from realtime.engine.model import SAMPLE_RATE, Loaded
 from realtime.engine.prompt import Prompt
 from realtime.engine.runner import Runner, explained
-from realtime.engine.scheduler import Part
+from realtime.engine.worker.kv_allocator import BLOCK, Move
+from realtime.engine.worker.scheduler import Part
 from realtime.errors import EngineError, ModelError
 
 Peak = Callable[[Callable[[], None]], int]

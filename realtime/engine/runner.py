@@ -16,9 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from realtime.engine.answering import Said
 from realtime.engine.api import Clip, Sampling
-from realtime.engine.arena import Move
 from realtime.engine.cache import KeyValues, Row, Scale, attending, row_of
 from realtime.engine.embeddings import Embeddings
 from realtime.engine.features import audio_tokens
@@ -27,8 +25,10 @@ from realtime.engine.graphs import BATCHES, Bucket, FixedDecode
 from realtime.engine.model import Loaded
 from realtime.engine.prompt import Placed, Prompt
 from realtime.engine.sampling import Choice, Draw, Sampler, decide, measure
-from realtime.engine.scheduler import Part
 from realtime.engine.transfer import send
+from realtime.engine.worker.core import Said
+from realtime.engine.worker.kv_allocator import Move
+from realtime.engine.worker.scheduler import Part
 from realtime.errors import EngineError, ModelError
 
 EMBEDDING_BYTES = 1 << 30

@@ -22,7 +22,7 @@ from realtime.engine.features import audio_tokens
 from realtime.engine.model import Loaded
 from realtime.engine.prompt import Placed, Prompt
 from realtime.engine.runner import Runner
-from realtime.engine.scheduler import Part
+from realtime.engine.worker.scheduler import Part
 from realtime.errors import ModelError
 
 WORDS = 160

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import cast
 
 from realtime.engine.api import AssistantTurn, Clip, Delta, Request, Sampling, Turn, UserTurn
-from realtime.engine.process import WorkerConfig, WorkerEngine
+from realtime.engine.worker.engine import WorkerConfig, WorkerEngine
 
 from .plan import Plan
 

@@ -30,7 +30,7 @@ from realtime.engine.api import Clip, ModelInfo, Sampling
 from realtime.engine.model import Loaded, default_choice
 from realtime.engine.prompt import Placed, Prompt
 from realtime.engine.runner import Runner
-from realtime.engine.scheduler import Part
+from realtime.engine.worker.scheduler import Part
 
 DEVICE = torch.device("cuda:0")
 CROSSINGS = ("cache", "features", "flash", "graphs", "runner", "sampling", "embeddings")

@@ -19,7 +19,7 @@ from random_model import Shape, speechlike
 
 from realtime.engine.api import AssistantTurn, Clip, Request, Sampling, SystemTurn, UserTurn
 from realtime.engine.model import Loaded
-from realtime.engine.process import WorkerEngine
+from realtime.engine.worker.engine import WorkerEngine
 
 from .sides import CUT, SAMPLE_RATE, Answer, Conversation, Result, forced, interrupted, ours, stock
 

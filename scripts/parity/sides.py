@@ -21,7 +21,7 @@ from realtime.engine.api import (
     UserTurn,
 )
 from realtime.engine.model import Loaded
-from realtime.engine.process import WorkerEngine
+from realtime.engine.worker.engine import WorkerEngine
 
 SAMPLE_RATE = 16_000
 CUT = "cut"

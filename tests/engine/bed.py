@@ -6,7 +6,6 @@ import numpy as np
 import tiny_model
 import torch
 
-from realtime.engine.answering import Said
 from realtime.engine.api import (
     AssistantTurn,
     Clip,
@@ -18,7 +17,8 @@ from realtime.engine.api import (
 )
 from realtime.engine.prompt import Prompts
 from realtime.engine.runner import Runner
-from realtime.engine.scheduler import Scheduler, SchedulerConfig
+from realtime.engine.worker.core import Said
+from realtime.engine.worker.scheduler import Scheduler, SchedulerConfig
 
 GREEDY = Sampling(temperature=0.0)
 CLIPS = [Clip(f"c{i}", tiny_model.speechlike(s, i)) for i, s in enumerate((0.1, 0.9, 1.37, 3.0))]

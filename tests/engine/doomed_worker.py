@@ -10,7 +10,8 @@ import os
 import signal
 from pathlib import Path
 
-from realtime.engine import embeddings, model, runner, worker
+from realtime.engine import embeddings, model, runner
+from realtime.engine.worker import main as worker
 
 DOOMED = "doomed"
 

@@ -9,8 +9,8 @@ import os
 import signal
 from dataclasses import dataclass
 
-from realtime.engine.answering import Brain, Said
 from realtime.engine.api import Logprob, Request, UserTurn
+from realtime.engine.worker.core import Brain, Said
 from realtime.errors import ContextTooLong, EngineError
 
 END = 256

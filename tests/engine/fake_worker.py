@@ -10,11 +10,11 @@ import sys
 
 from fake_brain import CONTEXT, fake_brain
 
-from realtime.engine import wire
-from realtime.engine.answering import Answering
 from realtime.engine.api import Loading, ModelInfo
-from realtime.engine.scheduler import SchedulerConfig
-from realtime.engine.worker import Gateway, answer
+from realtime.engine.worker import messages as wire
+from realtime.engine.worker.core import Answering
+from realtime.engine.worker.main import Gateway, answer
+from realtime.engine.worker.scheduler import SchedulerConfig
 
 
 def main() -> None:

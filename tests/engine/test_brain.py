@@ -7,11 +7,12 @@ import pytest
 import tiny_model
 import torch
 
-from realtime.engine import brain, wire
-from realtime.engine.answering import Answering
+from realtime.engine import brain
 from realtime.engine.api import AssistantTurn, Clip, Request, Sampling, UserTurn
 from realtime.engine.model import load
-from realtime.engine.scheduler import SchedulerConfig
+from realtime.engine.worker import messages as wire
+from realtime.engine.worker.core import Answering
+from realtime.engine.worker.scheduler import SchedulerConfig
 
 GREEDY = Sampling(temperature=0.0, max_tokens=20)
 CLIPS = [Clip(f"c{i}", tiny_model.speechlike(0.5 + 0.4 * i, i)) for i in range(4)]

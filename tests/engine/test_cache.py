@@ -8,8 +8,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from realtime.engine.arena import Move
 from realtime.engine.cache import FP8, KeyValues, attend, cell_bytes, narrowed, row_of, widened
+from realtime.engine.worker.kv_allocator import Move
 
 CPU = torch.device("cpu")
 SHAPE = SimpleNamespace(

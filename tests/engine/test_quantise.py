@@ -11,7 +11,7 @@ import torch
 
 from realtime.engine import brain, memory, quantise
 from realtime.engine.model import load
-from realtime.engine.worker import awake, parse
+from realtime.engine.worker.main import awake, parse
 from realtime.errors import ModelError
 
 DEMO = Path(__file__).parents[2] / "realtime" / "demo_model"

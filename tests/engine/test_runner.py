@@ -10,12 +10,12 @@ import tiny_model
 import torch
 from engine.bed import CONVERSATIONS, GREEDY, MODELS, Bed, build, run, stock
 
-from realtime.engine.answering import Said
 from realtime.engine.api import AssistantTurn, Clip, Sampling, SystemTurn, UserTurn
 from realtime.engine.cache import FP8
 from realtime.engine.model import load
 from realtime.engine.runner import Runner, explained
-from realtime.engine.scheduler import Part
+from realtime.engine.worker.core import Said
+from realtime.engine.worker.scheduler import Part
 from realtime.errors import EngineError, ModelError
 
 

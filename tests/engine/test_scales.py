@@ -13,7 +13,7 @@ from realtime.engine import brain, scales
 from realtime.engine.cache import FP8, FP8_MOST, PLAIN
 from realtime.engine.model import load
 from realtime.engine.runner import Runner
-from realtime.engine.scheduler import Part
+from realtime.engine.worker.scheduler import Part
 from realtime.errors import ModelError
 
 TIMES = 512.0

@@ -10,7 +10,7 @@ from web.browsing import GUARD_MS, Chromium, Server, chromium_path, serving
 
 from realtime import config
 from realtime.engine.api import Engine
-from realtime.engine.process import WorkerEngine
+from realtime.engine.worker.engine import WorkerEngine
 
 expect.set_options(timeout=GUARD_MS)
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from realtime.engine.scheduler import Part, Scheduler, SchedulerConfig, Step, common
+from realtime.engine.worker.scheduler import Part, Scheduler, SchedulerConfig, Step, common
 from realtime.errors import Busy
 
 

@@ -19,7 +19,7 @@ from collections import OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from realtime.engine.arena import BLOCK, Arena, Extent, Move
+from realtime.engine.worker.kv_allocator import BLOCK, Arena, Extent, Move
 from realtime.errors import Busy
 
 Cell = int | tuple[str, int]

@@ -7,8 +7,8 @@ import sys
 
 import pytest
 
-from realtime.engine.environment import environment_of_worker
-from realtime.engine.link import Link
+from realtime.engine.worker.environment import environment_of_worker
+from realtime.engine.worker.process import Link
 
 
 @pytest.mark.parametrize(

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from realtime.engine import threads
 from realtime.engine.api import ModelInfo
-from realtime.engine.threads import available, chosen, wait_asleep
+from realtime.engine.worker import threads
+from realtime.engine.worker.threads import available, chosen, wait_asleep
 
 
 def model(parameters: int, device: str = "cpu") -> ModelInfo:
@@ -98,7 +98,7 @@ def test_what_no_kernel_writes_limits_nothing(system, words):
 def test_the_affinity_of_the_process_counts():
     program = (
         "import os; os.sched_setaffinity(0, {min(os.sched_getaffinity(0))});"
-        "from realtime.engine.threads import available; print(available())"
+        "from realtime.engine.worker.threads import available; print(available())"
     )
     run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert run.stdout == "1\n", run.stderr

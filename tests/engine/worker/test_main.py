@@ -14,9 +14,9 @@ import tiny_model
 import torch
 from safetensors.torch import load_file, save_file
 
-from realtime.engine import wire
-from realtime.engine.link import WorkerConfig, command
-from realtime.engine.worker import Gateway, awake, parse, read
+from realtime.engine.worker import messages as wire
+from realtime.engine.worker.main import Gateway, awake, parse, read
+from realtime.engine.worker.process import WorkerConfig, command
 from realtime.errors import ModelError
 
 ROOT = Path(__file__).parents[2]
@@ -70,7 +70,7 @@ def pulses(ours: socket.socket, monkeypatch, gateway: Gateway, count: int) -> li
         if next(seconds, None) is None:
             raise SystemExit
 
-    monkeypatch.setattr("realtime.engine.worker.time.sleep", sleep)
+    monkeypatch.setattr("realtime.engine.worker.main.time.sleep", sleep)
     with pytest.raises(SystemExit):
         gateway._beat()
     size = len(wire.frame(wire.Pulse(1, True)))
@@ -131,12 +131,14 @@ def test_every_setting_of_the_model_arrives():
         spare_cores=0,
     )
     given = command(config)
-    options = parse([*given[given.index("realtime.engine.worker") + 1 :], "--fd=5"])
+    options = parse([*given[given.index("realtime.engine.worker.main") + 1 :], "--fd=5"])
     assert (options.attention, options.weights, options.kv_dtype) == ("eager", "fp8", "fp8")
     assert (options.graphs, options.kv_bytes) == ("false", 7)
     assert (options.threads, options.spare_cores) == (5, 0)
     given = command(WorkerConfig("m"))
-    assert parse([*given[given.index("realtime.engine.worker") + 1 :], "--fd=5"]).graphs == "true"
+    assert (
+        parse([*given[given.index("realtime.engine.worker.main") + 1 :], "--fd=5"]).graphs == "true"
+    )
 
 
 def test_a_small_model_computes_with_one_thread_and_any_with_as_many_as_told(tmp_path):
@@ -183,7 +185,7 @@ def test_modules_of_the_gateway_load_no_tensor_library(module):
 def test_what_a_thread_cannot_decode_ends_the_worker():
     program = (
         "import socket, sys, threading\n"
-        "from realtime.engine.worker import Gateway\n"
+        "from realtime.engine.worker.main import Gateway\n"
         "gateway = Gateway(socket.socket(fileno=int(sys.argv[1])))\n"
         "gateway.listen()\n"
         "threading.Event().wait()\n"

@@ -19,8 +19,8 @@ from typing import Literal
 import structlog
 
 from realtime import interpreter
-from realtime.engine import wire
-from realtime.engine.environment import environment_of_worker
+from realtime.engine.worker import messages as wire
+from realtime.engine.worker.environment import environment_of_worker
 
 LAST_WORDS = 20
 """Lines of the worker's log that are told when it dies while loading."""
@@ -273,4 +273,4 @@ def command(config: WorkerConfig) -> list[str]:
         "graphs": str(config.graphs).lower(),
     }
     arguments = [f"--{name}={value}" for name, value in options.items() if value is not None]
-    return interpreter.command("realtime.engine.worker", *arguments)
+    return interpreter.command("realtime.engine.worker.main", *arguments)

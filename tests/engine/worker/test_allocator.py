@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from realtime.engine.allocator import SPOKEN_FOR, grow_in_place
+from realtime.engine.worker.allocator import SPOKEN_FOR, grow_in_place
 
 
 def test_blocks_grow_in_place():

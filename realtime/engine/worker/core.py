@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Protocol, assert_never
 
 import numpy as np
 
-from realtime.engine import wire
 from realtime.engine.api import Clip, Delta, Finish, Logprob, Request, Sampling, Usage
-from realtime.engine.arena import Move
 from realtime.engine.detokenise import Detokeniser, Fragment, Spelling
-from realtime.engine.scheduler import Part, Scheduler, SchedulerConfig
+from realtime.engine.worker import messages as wire
+from realtime.engine.worker.kv_allocator import Move
+from realtime.engine.worker.scheduler import Part, Scheduler, SchedulerConfig
 from realtime.errors import Busy, EngineError, RealtimeError
 
 if TYPE_CHECKING:

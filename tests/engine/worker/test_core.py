@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from engine.fake_brain import fake_brain
 
-from realtime.engine import wire
-from realtime.engine.answering import Answering, ClipStore
 from realtime.engine.api import Clip, Delta, Request, Sampling, Usage, UserTurn
-from realtime.engine.scheduler import SchedulerConfig
+from realtime.engine.worker import messages as wire
+from realtime.engine.worker.core import Answering, ClipStore
+from realtime.engine.worker.scheduler import SchedulerConfig
 
 
 class Loop:

@@ -6,8 +6,8 @@ import asyncio
 from collections import deque
 from dataclasses import replace
 
-from realtime.engine import wire
 from realtime.engine.api import Delta, Request
+from realtime.engine.worker import messages as wire
 
 PENDING = 64
 """Deltas kept apart for a consumer that lags."""

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from realtime.engine.arena import Arena, Extent, Move
+from realtime.engine.worker.kv_allocator import Arena, Extent, Move
 
 
 class Memory:

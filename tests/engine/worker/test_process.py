@@ -9,9 +9,9 @@ from types import SimpleNamespace
 import pytest
 import virtual_time
 
-from realtime.engine import wire
 from realtime.engine.api import Delta, Loading
-from realtime.engine.link import SILENCE_S, Link, WorkerConfig
+from realtime.engine.worker import messages as wire
+from realtime.engine.worker.process import SILENCE_S, Link, WorkerConfig
 
 WAITS, STEPS, HANGS = "waits", "steps", "hangs"
 STOPPED, PROGRESS, PRINTS = "stopped", "progress", "prints"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from realtime.engine.pace import LEAST, MOST, Pace
+from realtime.engine.worker.retry_after import LEAST, MOST, Pace
 
 
 def test_before_the_first_answer_ends_it_is_a_guess():

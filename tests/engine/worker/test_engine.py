@@ -26,7 +26,6 @@ import virtual_time
 from hypothesis import given
 from hypothesis import strategies as st
 
-from realtime.engine import wire
 from realtime.engine.api import (
     STALLED,
     Clip,
@@ -38,10 +37,11 @@ from realtime.engine.api import (
     Usage,
     UserTurn,
 )
-from realtime.engine.link import SILENCE_S
-from realtime.engine.link import command as real_command
-from realtime.engine.live import PENDING, Answer
-from realtime.engine.process import Ending, WorkerConfig, WorkerEngine
+from realtime.engine.worker import messages as wire
+from realtime.engine.worker.engine import Ending, WorkerConfig, WorkerEngine
+from realtime.engine.worker.live import PENDING, Answer
+from realtime.engine.worker.process import SILENCE_S
+from realtime.engine.worker.process import command as real_command
 from realtime.errors import Busy, ContextTooLong, EngineError, ModelError, WorkerLost
 
 ROOT = Path(__file__).parents[2]
@@ -503,7 +503,7 @@ async def test_a_worker_whose_gateway_is_killed_ends_by_itself():
     program = f"""
 import asyncio, sys
 sys.path.insert(0, {str(ROOT)!r})
-from realtime.engine.process import WorkerConfig, WorkerEngine
+from realtime.engine.worker.engine import WorkerConfig, WorkerEngine
 async def main():
     command = [sys.executable, {str(FAKE_WORKER)!r}, "--model=good"]
     async with WorkerEngine(WorkerConfig("good"), command=lambda config: command) as engine:

@@ -22,10 +22,12 @@ import traceback
 from collections.abc import Iterator
 from typing import BinaryIO
 
-from realtime.engine import allocator, checkpoint, threads, wire
-from realtime.engine.answering import Answering, Brain
+from realtime.engine import checkpoint
 from realtime.engine.api import Loading, ModelInfo
-from realtime.engine.scheduler import SchedulerConfig
+from realtime.engine.worker import allocator, threads
+from realtime.engine.worker import messages as wire
+from realtime.engine.worker.core import Answering, Brain
+from realtime.engine.worker.scheduler import SchedulerConfig
 from realtime.errors import ModelError
 
 INBOX = 64
@@ -175,7 +177,9 @@ def awake(options: argparse.Namespace, gateway: Gateway) -> tuple[Brain, ModelIn
 
 def parse(arguments: list[str] | None) -> argparse.Namespace:
     """Read the options that `engine.link` gives."""
-    parser = argparse.ArgumentParser(prog="python -m realtime.engine.worker", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m realtime.engine.worker.main", description=__doc__
+    )
     parser.add_argument("--fd", type=int, required=True, help="inherited socket to the gateway")
     parser.add_argument("--model", required=True, help="folder or hub id")
     parser.add_argument("--device", default="auto")

@@ -27,11 +27,11 @@ from typing import Self, assert_never
 
 import structlog
 
-from realtime.engine import wire
 from realtime.engine.api import STALLED, Delta, Loading, ModelInfo, Request
-from realtime.engine.link import Command, Link, WorkerConfig, command
-from realtime.engine.live import Answer
-from realtime.engine.pace import Pace
+from realtime.engine.worker import messages as wire
+from realtime.engine.worker.live import Answer
+from realtime.engine.worker.process import Command, Link, WorkerConfig, command
+from realtime.engine.worker.retry_after import Pace
 from realtime.errors import Busy, EngineError, ModelError, WorkerLost
 
 __all__ = ["WorkerConfig", "WorkerEngine"]

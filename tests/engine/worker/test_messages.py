@@ -8,7 +8,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from realtime.engine import wire
 from realtime.engine.api import (
     AssistantTurn,
     Clip,
@@ -21,6 +20,7 @@ from realtime.engine.api import (
     Usage,
     UserTurn,
 )
+from realtime.engine.worker import messages as wire
 from realtime.errors import Busy, ContextTooLong, EngineError
 
 CLIP = st.builds(
