@@ -28,9 +28,11 @@ import random_model
 import torch
 from bench import floor
 
-from realtime.engine import brain, flash, model, quantise
 from realtime.engine.api import AssistantTurn, Clip, ModelInfo, Request, Sampling, Turn, UserTurn
-from realtime.engine.transfer import claim
+from realtime.engine.model import build as brain
+from realtime.engine.model import flash, quantise
+from realtime.engine.model import load as model
+from realtime.engine.model.transfer import claim
 from realtime.engine.worker import allocator
 from realtime.engine.worker import messages as wire
 from realtime.engine.worker.core import Answering

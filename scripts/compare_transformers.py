@@ -34,7 +34,7 @@ from rich.text import Text
 
 from realtime.audio.files import read
 from realtime.engine.api import Clip, Request, Sampling
-from realtime.engine.model import Loaded, load
+from realtime.engine.model.load import Loaded, load
 from realtime.engine.worker.engine import WorkerConfig, WorkerEngine
 from realtime.errors import RealtimeError
 

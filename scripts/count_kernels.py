@@ -21,8 +21,8 @@ from bench.pretend import CHECKPOINT, GREEDY, Pretended, Watch, watched
 from torch import Tensor
 
 from realtime.engine.api import Sampling
-from realtime.engine.cache import FP8
-from realtime.engine.graphs import Bucket
+from realtime.engine.model.graphs import Bucket
+from realtime.engine.model.kv_cache import FP8
 
 ANSWERS = 8
 TOKENS = 1000

@@ -12,7 +12,7 @@ import torch
 from random_model import speechlike
 from transformers import WhisperFeatureExtractor
 
-from realtime.engine.features import LogMel
+from realtime.engine.model.features import LogMel
 
 SECONDS = (1.0, 2.0, 5.0, 10.0, 30.0)
 

@@ -27,9 +27,9 @@ from torch.utils._pytree import tree_leaves
 from transformers import Qwen2AudioForConditionalGeneration
 
 from realtime.engine.api import Clip, ModelInfo, Sampling
-from realtime.engine.model import Loaded, default_choice
-from realtime.engine.prompt import Placed, Prompt
-from realtime.engine.runner import Runner
+from realtime.engine.model.load import Loaded, default_choice
+from realtime.engine.model.prompt import Placed, Prompt
+from realtime.engine.model.runner import Runner
 from realtime.engine.worker.scheduler import Part
 
 DEVICE = torch.device("cuda:0")

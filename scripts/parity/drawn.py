@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from random_model import Shape, speechlike
 
 from realtime.engine.api import AssistantTurn, Clip, Request, Sampling, SystemTurn, UserTurn
-from realtime.engine.model import Loaded
+from realtime.engine.model.load import Loaded
 from realtime.engine.worker.engine import WorkerEngine
 
 from .sides import CUT, SAMPLE_RATE, Answer, Conversation, Result, forced, interrupted, ours, stock

@@ -20,7 +20,7 @@ from realtime.engine.api import (
     Turn,
     UserTurn,
 )
-from realtime.engine.model import Loaded
+from realtime.engine.model.load import Loaded
 from realtime.engine.worker.engine import WorkerEngine
 
 SAMPLE_RATE = 16_000

@@ -15,8 +15,8 @@ from realtime.engine.api import (
     SystemTurn,
     UserTurn,
 )
-from realtime.engine.prompt import Prompts
-from realtime.engine.runner import Runner
+from realtime.engine.model.prompt import Prompts
+from realtime.engine.model.runner import Runner
 from realtime.engine.worker.core import Said
 from realtime.engine.worker.scheduler import Scheduler, SchedulerConfig
 

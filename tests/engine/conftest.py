@@ -6,7 +6,7 @@ import pytest
 import tiny_model
 import torch
 
-from realtime.engine.model import load
+from realtime.engine.model.load import load
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -10,7 +10,9 @@ import os
 import signal
 from pathlib import Path
 
-from realtime.engine import embeddings, model, runner
+from realtime.engine.model import audio_embeddings as embeddings
+from realtime.engine.model import load as model
+from realtime.engine.model import runner
 from realtime.engine.worker import main as worker
 
 DOOMED = "doomed"

@@ -21,10 +21,10 @@ import count_kernels
 import random_model
 from bench.pretend import CHECKPOINT, DEVICE, GREEDY, Pretended, watched
 
-from realtime.engine import rehearsal, scales
 from realtime.engine.api import Sampling
-from realtime.engine.cache import FP8, Scale
-from realtime.engine.graphs import Bucket, buckets_of
+from realtime.engine.model import rehearsal, scales
+from realtime.engine.model.graphs import Bucket, buckets_of
+from realtime.engine.model.kv_cache import FP8, Scale
 
 LAYERS = 2
 SHAPE = random_model.Shape(

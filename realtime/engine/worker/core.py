@@ -22,7 +22,7 @@ from realtime.engine.worker.scheduler import Part, Scheduler, SchedulerConfig
 from realtime.errors import Busy, EngineError, RealtimeError
 
 if TYPE_CHECKING:
-    from realtime.engine.prompt import Prompt
+    from realtime.engine.model.prompt import Prompt
 
 CLIP_BYTES = 256 << 20
 """Samples kept by clip id, over two hours; the least recently used goes first."""

@@ -142,7 +142,10 @@ def awake(options: argparse.Namespace, gateway: Gateway) -> tuple[Brain, ModelIn
     checkpoint.locate(options.model)
     progress("libraries", 0.0)
     # Importing torch takes seconds; a wrong name was told before, and the gateway is heard.
-    from realtime.engine import brain, model, packing, quantise
+    from realtime.engine.model import build as brain
+    from realtime.engine.model import load as model
+    from realtime.engine.model import onednn_linear as packing
+    from realtime.engine.model import quantise
 
     quantise.refuse(options.weights)
     cores = threads.available()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from realtime.engine.transfer import claim, fetch, pinned, send
+from realtime.engine.model.transfer import claim, fetch, pinned, send
 
 CPU = torch.device("cpu")
 

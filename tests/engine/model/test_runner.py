@@ -11,9 +11,9 @@ import torch
 from engine.bed import CONVERSATIONS, GREEDY, MODELS, Bed, build, run, stock
 
 from realtime.engine.api import AssistantTurn, Clip, Sampling, SystemTurn, UserTurn
-from realtime.engine.cache import FP8
-from realtime.engine.model import load
-from realtime.engine.runner import Runner, explained
+from realtime.engine.model.kv_cache import FP8
+from realtime.engine.model.load import load
+from realtime.engine.model.runner import Runner, explained
 from realtime.engine.worker.core import Said
 from realtime.engine.worker.scheduler import Part
 from realtime.errors import EngineError, ModelError

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from realtime.engine.api import Clip
-from realtime.engine.features import LogMel, Mel, encode
-from realtime.engine.model import Loaded
+from realtime.engine.model.features import LogMel, Mel, encode
+from realtime.engine.model.load import Loaded
 
 PADDING = 1.25
 """The longest clip of a batch over its shortest: at most a fifth of the work is for padding."""

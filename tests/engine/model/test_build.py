@@ -7,9 +7,9 @@ import pytest
 import tiny_model
 import torch
 
-from realtime.engine import brain
 from realtime.engine.api import AssistantTurn, Clip, Request, Sampling, UserTurn
-from realtime.engine.model import load
+from realtime.engine.model import build as brain
+from realtime.engine.model.load import load
 from realtime.engine.worker import messages as wire
 from realtime.engine.worker.core import Answering
 from realtime.engine.worker.scheduler import SchedulerConfig
@@ -159,7 +159,7 @@ def test_what_fails_while_its_audio_is_encoded_fails_alone(speaker, monkeypatch)
     def fail(*_):
         raise torch.OutOfMemoryError("CUDA out of memory")
 
-    monkeypatch.setattr("realtime.engine.embeddings.encode", fail)
+    monkeypatch.setattr("realtime.engine.model.audio_embeddings.encode", fail)
     bad = desk.ask(UserTurn((CLIPS[0],)), conversation="bad")
     desk.run()
     assert "out of memory" in desk.failed()[bad]

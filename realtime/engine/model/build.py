@@ -6,15 +6,15 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from realtime.engine import flash, memory, rehearsal, scales
 from realtime.engine.api import Memory, ModelInfo
-from realtime.engine.cache import FP8
 from realtime.engine.detokenise import Spelling
-from realtime.engine.graphs import Bucket, buckets_of, capture
-from realtime.engine.model import Loaded
-from realtime.engine.prompt import Prompts
-from realtime.engine.runner import Runner, explained
-from realtime.engine.transfer import claim
+from realtime.engine.model import flash, memory, rehearsal, scales
+from realtime.engine.model.graphs import Bucket, buckets_of, capture
+from realtime.engine.model.kv_cache import FP8
+from realtime.engine.model.load import Loaded
+from realtime.engine.model.prompt import Prompts
+from realtime.engine.model.runner import Runner, explained
+from realtime.engine.model.transfer import claim
 from realtime.engine.worker.core import Brain
 from realtime.errors import EngineError, ModelError
 

@@ -9,10 +9,11 @@ import pytest
 import torch
 from engine.bed import CONVERSATIONS, GREEDY, build
 
-from realtime.engine import brain, scales
-from realtime.engine.cache import FP8, FP8_MOST, PLAIN
-from realtime.engine.model import load
-from realtime.engine.runner import Runner
+from realtime.engine.model import build as brain
+from realtime.engine.model import scales
+from realtime.engine.model.kv_cache import FP8, FP8_MOST, PLAIN
+from realtime.engine.model.load import load
+from realtime.engine.model.runner import Runner
 from realtime.engine.worker.scheduler import Part
 from realtime.errors import ModelError
 

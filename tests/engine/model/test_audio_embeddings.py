@@ -6,8 +6,8 @@ import tiny_model
 import torch
 
 from realtime.engine.api import Clip
-from realtime.engine.embeddings import FRAMES, PADDING, Embeddings, batches
-from realtime.engine.features import Mel
+from realtime.engine.model.audio_embeddings import FRAMES, PADDING, Embeddings, batches
+from realtime.engine.model.features import Mel
 
 BUDGET = 1 << 20
 

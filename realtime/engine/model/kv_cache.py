@@ -23,8 +23,8 @@ from torch import Tensor
 from transformers import AttentionInterface
 from transformers.cache_utils import Cache, CacheLayerMixin
 
-from realtime.engine import flash
-from realtime.engine.transfer import send
+from realtime.engine.model import flash
+from realtime.engine.model.transfer import send
 from realtime.engine.worker.kv_allocator import Move
 
 ATTENTION = "realtime-arena"

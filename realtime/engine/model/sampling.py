@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from realtime.engine.api import Logprob, Sampling
-from realtime.engine.transfer import fetch, send
+from realtime.engine.model.transfer import fetch, send
 
 MASK = (1 << 64) - 1
 BEYOND = 32

@@ -19,7 +19,7 @@ import numpy as np
 from tokenizers import Tokenizer
 
 from realtime.engine.api import AssistantTurn, Clip, Request, SystemTurn, Turn, UserTurn
-from realtime.engine.features import audio_tokens
+from realtime.engine.model.features import audio_tokens
 from realtime.engine.worker.scheduler import Cell
 from realtime.errors import ContextTooLong, EngineError, ModelError
 

@@ -9,9 +9,9 @@ import pytest
 import torch
 from engine import plain_flash
 
-from realtime.engine import flash
-from realtime.engine.brain import attending_kernel
-from realtime.engine.cache import attend, row_of
+from realtime.engine.model import flash
+from realtime.engine.model.build import attending_kernel
+from realtime.engine.model.kv_cache import attend, row_of
 from realtime.errors import ModelError
 
 CPU = torch.device("cpu")

@@ -7,7 +7,7 @@ import pytest
 import tiny_model
 import torch
 
-from realtime.engine.features import LogMel, audio_tokens, encode, mel_frames
+from realtime.engine.model.features import LogMel, audio_tokens, encode, mel_frames
 
 PROCESSOR = tiny_model.processor()
 EXTRACTOR = PROCESSOR.feature_extractor

@@ -19,7 +19,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from realtime.engine.transfer import send
+from realtime.engine.model.transfer import send
 from realtime.errors import ModelError
 
 NAME = "flash_attention_2"

@@ -9,8 +9,9 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from realtime.engine import brain, memory, quantise
-from realtime.engine.model import load
+from realtime.engine.model import build as brain
+from realtime.engine.model import memory, quantise
+from realtime.engine.model.load import load
 from realtime.engine.worker.main import awake, parse
 from realtime.errors import ModelError
 

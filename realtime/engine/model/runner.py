@@ -17,15 +17,15 @@ import torch
 from torch import Tensor
 
 from realtime.engine.api import Clip, Sampling
-from realtime.engine.cache import KeyValues, Row, Scale, attending, row_of
-from realtime.engine.embeddings import Embeddings
-from realtime.engine.features import audio_tokens
-from realtime.engine.flash import Kernel
-from realtime.engine.graphs import BATCHES, Bucket, FixedDecode
-from realtime.engine.model import Loaded
-from realtime.engine.prompt import Placed, Prompt
-from realtime.engine.sampling import Choice, Draw, Sampler, decide, measure
-from realtime.engine.transfer import send
+from realtime.engine.model.audio_embeddings import Embeddings
+from realtime.engine.model.features import audio_tokens
+from realtime.engine.model.flash import Kernel
+from realtime.engine.model.graphs import BATCHES, Bucket, FixedDecode
+from realtime.engine.model.kv_cache import KeyValues, Row, Scale, attending, row_of
+from realtime.engine.model.load import Loaded
+from realtime.engine.model.prompt import Placed, Prompt
+from realtime.engine.model.sampling import Choice, Draw, Sampler, decide, measure
+from realtime.engine.model.transfer import send
 from realtime.engine.worker.core import Said
 from realtime.engine.worker.kv_allocator import Move
 from realtime.engine.worker.scheduler import Part

@@ -11,11 +11,11 @@ from typing import Any
 import torch
 
 from realtime.engine.api import Memory
-from realtime.engine.cache import FP8, cell_bytes, head_size
-from realtime.engine.embeddings import FRAMES
-from realtime.engine.graphs import BATCHES, GRAPH_BYTES, Bucket, gathered_cells
-from realtime.engine.model import Loaded
-from realtime.engine.quantise import weight_bytes
+from realtime.engine.model.audio_embeddings import FRAMES
+from realtime.engine.model.graphs import BATCHES, GRAPH_BYTES, Bucket, gathered_cells
+from realtime.engine.model.kv_cache import FP8, cell_bytes, head_size
+from realtime.engine.model.load import Loaded
+from realtime.engine.model.quantise import weight_bytes
 from realtime.engine.worker.kv_allocator import BLOCK
 from realtime.errors import ModelError
 

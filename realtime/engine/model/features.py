@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from realtime.engine.transfer import send
+from realtime.engine.model.transfer import send
 
 if TYPE_CHECKING:
     from transformers import Qwen2AudioEncoder, WhisperFeatureExtractor

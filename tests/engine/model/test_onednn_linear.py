@@ -8,8 +8,8 @@ import tiny_model
 import torch
 from torch import nn
 
-from realtime.engine import packing
-from realtime.engine.model import load
+from realtime.engine.model import onednn_linear as packing
+from realtime.engine.model.load import load
 
 needs_onednn = pytest.mark.skipif(
     not packing.computes(torch.float32), reason="this torch computes without oneDNN"

@@ -17,9 +17,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from realtime.engine.cache import Gathered, Row
-from realtime.engine.flash import Kernel, Packed
-from realtime.engine.transfer import pinned
+from realtime.engine.model.flash import Kernel, Packed
+from realtime.engine.model.kv_cache import Gathered, Row
+from realtime.engine.model.transfer import pinned
 
 BATCHES = (1, 2, 4, 8, 16, 32)
 SHORTEST = 128

@@ -6,12 +6,13 @@ import pytest
 import torch
 from engine import plain_flash
 
-from realtime.engine import brain, memory, rehearsal
-from realtime.engine.cache import FP8, cell_bytes
-from realtime.engine.embeddings import Embeddings
-from realtime.engine.graphs import BATCHES, GRAPH_BYTES, Bucket, buckets_of
-from realtime.engine.memory import Taken
-from realtime.engine.runner import Runner
+from realtime.engine.model import build as brain
+from realtime.engine.model import memory, rehearsal
+from realtime.engine.model.audio_embeddings import Embeddings
+from realtime.engine.model.graphs import BATCHES, GRAPH_BYTES, Bucket, buckets_of
+from realtime.engine.model.kv_cache import FP8, cell_bytes
+from realtime.engine.model.memory import Taken
+from realtime.engine.model.runner import Runner
 from realtime.errors import ModelError
 
 GIB = 1 << 30

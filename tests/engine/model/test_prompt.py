@@ -18,7 +18,7 @@ from realtime.engine.api import (
     SystemTurn,
     UserTurn,
 )
-from realtime.engine.prompt import Prompts
+from realtime.engine.model.prompt import Prompts
 from realtime.errors import ContextTooLong, EngineError, ModelError
 
 PROCESSOR = tiny_model.processor()

@@ -8,11 +8,12 @@ import pytest
 import tiny_model
 import torch
 
-from realtime.engine import brain, memory
 from realtime.engine.api import Memory
-from realtime.engine.cache import FP8, KeyValues, cell_bytes
-from realtime.engine.graphs import BATCHES, GRAPH_BYTES, Bucket, buckets_of
-from realtime.engine.model import load
+from realtime.engine.model import build as brain
+from realtime.engine.model import memory
+from realtime.engine.model.graphs import BATCHES, GRAPH_BYTES, Bucket, buckets_of
+from realtime.engine.model.kv_cache import FP8, KeyValues, cell_bytes
+from realtime.engine.model.load import load
 from realtime.errors import ModelError
 
 GIB = 1 << 30

@@ -14,14 +14,14 @@ import numpy as np
 import torch
 
 from realtime.engine.api import Clip, Sampling
-from realtime.engine.cache import cell_bytes
-from realtime.engine.embeddings import FRAMES
-from realtime.engine.flash import Kernel
-from realtime.engine.graphs import Bucket
-from realtime.engine.memory import Taken
-from realtime.engine.model import SAMPLE_RATE, Loaded
-from realtime.engine.prompt import Prompt
-from realtime.engine.runner import Runner, explained
+from realtime.engine.model.audio_embeddings import FRAMES
+from realtime.engine.model.flash import Kernel
+from realtime.engine.model.graphs import Bucket
+from realtime.engine.model.kv_cache import cell_bytes
+from realtime.engine.model.load import SAMPLE_RATE, Loaded
+from realtime.engine.model.memory import Taken
+from realtime.engine.model.prompt import Prompt
+from realtime.engine.model.runner import Runner, explained
 from realtime.engine.worker.kv_allocator import BLOCK, Move
 from realtime.engine.worker.scheduler import Part
 from realtime.errors import EngineError, ModelError

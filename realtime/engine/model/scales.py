@@ -17,11 +17,11 @@ import numpy as np
 import torch
 
 from realtime.engine.api import Clip, Sampling
-from realtime.engine.cache import FP8_MOST, PLAIN, Scale
-from realtime.engine.features import audio_tokens
-from realtime.engine.model import Loaded
-from realtime.engine.prompt import Placed, Prompt
-from realtime.engine.runner import Runner
+from realtime.engine.model.features import audio_tokens
+from realtime.engine.model.kv_cache import FP8_MOST, PLAIN, Scale
+from realtime.engine.model.load import Loaded
+from realtime.engine.model.prompt import Placed, Prompt
+from realtime.engine.model.runner import Runner
 from realtime.engine.worker.scheduler import Part
 from realtime.errors import ModelError
 

@@ -15,11 +15,12 @@ import torch
 from engine import plain_flash
 from engine.bed import CONVERSATIONS, GREEDY, MODELS, Bed, build, run, stock
 
-from realtime.engine import brain, graphs
 from realtime.engine.api import Clip, Sampling, UserTurn
-from realtime.engine.graphs import Bucket, FixedDecode, buckets_of
-from realtime.engine.model import load
-from realtime.engine.runner import Runner
+from realtime.engine.model import build as brain
+from realtime.engine.model import graphs
+from realtime.engine.model.graphs import Bucket, FixedDecode, buckets_of
+from realtime.engine.model.load import load
+from realtime.engine.model.runner import Runner
 
 
 @pytest.fixture(scope="module", params=MODELS)

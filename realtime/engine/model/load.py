@@ -15,11 +15,11 @@ from transformers import AutoProcessor, PreTrainedConfig, Qwen2AudioForCondition
 from transformers.utils import logging as transformers_logging
 from transformers.utils.import_utils import is_accelerate_available
 
-from realtime.engine import flash
 from realtime.engine.api import ModelInfo
 from realtime.engine.checkpoint import Source, locate, refuse_other
-from realtime.engine.sampling import Choice
-from realtime.engine.transfer import claim
+from realtime.engine.model import flash
+from realtime.engine.model.sampling import Choice
+from realtime.engine.model.transfer import claim
 from realtime.errors import ModelError
 
 SAMPLE_RATE = 16_000

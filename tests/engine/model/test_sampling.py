@@ -13,9 +13,17 @@ from transformers import (
     TopPLogitsWarper,
 )
 
-from realtime.engine import sampling
 from realtime.engine.api import Sampling
-from realtime.engine.sampling import Choice, Draw, Sampler, decide, penalise, survivors, uniform
+from realtime.engine.model import sampling
+from realtime.engine.model.sampling import (
+    Choice,
+    Draw,
+    Sampler,
+    decide,
+    penalise,
+    survivors,
+    uniform,
+)
 
 VOCABULARY = 2000
 CPU = torch.device("cpu")

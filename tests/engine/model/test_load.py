@@ -10,16 +10,16 @@ import tiny_model
 import torch
 from safetensors.torch import load_file, save_file
 
-from realtime.engine import model as model_module
-from realtime.engine.model import (
+from realtime.engine.model import load as model_module
+from realtime.engine.model.load import (
     check_weights,
     choose_device,
     choose_dtype,
     load,
     streaming,
 )
-from realtime.engine.prompt import Prompts
-from realtime.engine.sampling import Choice
+from realtime.engine.model.prompt import Prompts
+from realtime.engine.model.sampling import Choice
 from realtime.errors import ModelError
 
 

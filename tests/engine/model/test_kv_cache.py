@@ -8,7 +8,15 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from realtime.engine.cache import FP8, KeyValues, attend, cell_bytes, narrowed, row_of, widened
+from realtime.engine.model.kv_cache import (
+    FP8,
+    KeyValues,
+    attend,
+    cell_bytes,
+    narrowed,
+    row_of,
+    widened,
+)
 from realtime.engine.worker.kv_allocator import Move
 
 CPU = torch.device("cpu")
