@@ -34,13 +34,13 @@ from realtime.gateway.realtime import RealtimeRoutes, defaults_of
 from realtime.gateway.refusals import REFUSALS, Refusal, denial, refuse
 from realtime.gateway.revocation import Revocation
 from realtime.gateway.strangers import vouch
-from realtime.gateway.websocket import SocketTransport
 from realtime.metrics import Metrics
 from realtime.protocols import Codec
 from realtime.protocols.pcm import BadParameter, Parameters, PcmCodec
 from realtime.session.conversation import Conversation
 from realtime.session.events import Notice, Ready, Trouble
 from realtime.session.session import Session
+from realtime.transports.websocket import SocketTransport
 
 UNKNOWN_CONVERSATION = "That conversation is not known (any more); this is a new one."
 UPGRADE = "This address speaks WebSocket: connect with a WebSocket client, or use `realtime ask`.\n"

@@ -28,14 +28,14 @@ from realtime.config import WebRtcConfig
 from realtime.engine.api import ModelInfo
 from realtime.errors import Busy, LimitReached, Refused
 from realtime.gateway.auth import Grant
-from realtime.gateway.followers import MOST_FOLLOWERS
 from realtime.gateway.offers import Asked, read_offer
 from realtime.gateway.refusals import NO_STORE, REFUSALS, Refusal, denial
 from realtime.gateway.revocation import Revocation
-from realtime.gateway.sdp import BadOffer
+from realtime.transports.webrtc.event_stream import MOST_FOLLOWERS
+from realtime.transports.webrtc.sdp import BadOffer
 
 if TYPE_CHECKING:
-    from realtime.gateway.webrtc import Peer, PeerTransport
+    from realtime.transports.webrtc.peer import Peer, PeerTransport
 
 CALLS = "/v1/realtime/calls"
 WHIP = "/whip"
@@ -309,7 +309,7 @@ class Calls:
 
 def load() -> type[Peer]:
     """Import what a peer needs."""
-    from realtime.gateway.webrtc import Peer
+    from realtime.transports.webrtc.peer import Peer
 
     return Peer
 

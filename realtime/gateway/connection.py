@@ -34,7 +34,6 @@ from realtime.errors import (
     SlowPeer,
     TooMany,
 )
-from realtime.gateway.incoming import SLICE_S, SMALL
 from realtime.gateway.limits import Allowance, Bucket, seconds_of
 from realtime.gateway.outbox import Outbox
 from realtime.metrics import Metrics
@@ -61,6 +60,7 @@ from realtime.session.events import (
     Trouble,
 )
 from realtime.session.session import Session
+from realtime.transports.incoming import SLICE_S, SMALL
 
 LARGE = 64 << 10  # bytes; a longer message is worked off in pieces, others get their turn between
 COMPLAIN_S = 1.0

@@ -16,8 +16,8 @@ from starlette.types import Receive, Scope, Send
 from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from realtime.gateway.incoming import Incoming
 from realtime.gateway.strangers import VOUCH, Stranger
+from realtime.transports.incoming import Incoming
 
 HEAD_S = 10.0
 """Seconds until a head is complete: from its first byte, or from the end of what ran before."""

@@ -12,7 +12,7 @@ from starlette.requests import Request
 
 from realtime.errors import Refused
 from realtime.gateway.bodies import body, too_large
-from realtime.gateway.sdp import BadOffer, Offer
+from realtime.transports.webrtc.sdp import BadOffer, Offer
 
 MOST_SDP = 64 << 10  # bytes; a browser's offer with video has 6 KB
 MOST_BODY = 256 << 10  # bytes, of a multipart body with a session in it

@@ -30,18 +30,18 @@ from realtime.gateway.connection import Connection, Transport
 from realtime.gateway.ephemeral import DEFAULT_S, LONGEST_S, SHORTEST_S
 from realtime.gateway.refusals import NO_STORE, REFUSALS, denial
 from realtime.gateway.strangers import vouch
-from realtime.gateway.websocket import SocketTransport
 from realtime.protocols import Codec
 from realtime.protocols.openai.beta import old_session
 from realtime.protocols.openai.codec import OpenAiCodec
 from realtime.protocols.openai.errors import BadEvent
 from realtime.protocols.openai.session import Defaults, read_session
 from realtime.session.events import PeerInput
+from realtime.transports.websocket import SocketTransport
 
 if TYPE_CHECKING:
     from realtime.gateway.app import Gateway
     from realtime.gateway.calls import Call
-    from realtime.gateway.webrtc import PeerTransport
+    from realtime.transports.webrtc.peer import PeerTransport
 
 BETA_HEADER = "realtime=v1"
 BETA_SUBPROTOCOL = "openai-beta.realtime-v1"

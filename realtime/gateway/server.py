@@ -25,12 +25,12 @@ from starlette.applications import Starlette
 from realtime.config import ServerConfig, Settings
 from realtime.errors import ConfigError
 from realtime.gateway.http import MOST_BACKLOG, HttpProtocol
-from realtime.gateway.incoming import Incoming
 from realtime.gateway.listener import Listener, raise_descriptor_limit
 from realtime.gateway.reload import reload
 from realtime.gateway.strangers import Stranger, Strangers
 from realtime.gateway.tls import tls_context
-from realtime.gateway.websocket import PeerProtocol
+from realtime.transports.incoming import Incoming
+from realtime.transports.websocket import PeerProtocol
 
 MAX_MESSAGE = 1 << 20  # bytes; longer ones are closed with 1009
 SEND_BUFFER = 256 << 10

@@ -24,12 +24,14 @@ from starlette.responses import JSONResponse
 
 from realtime.config import AdmissionConfig, AuthConfig, ConnectionConfig, Settings, WebRtcConfig
 from realtime.engine.fake import FakeEngine
-from realtime.gateway import log, opus, webrtc
+from realtime.gateway import log
 from realtime.gateway.app import Gateway, create_app
 from realtime.gateway.auth import Grant
 from realtime.gateway.offers import MOST_SDP
 from realtime.gateway.server import bind, web_server
 from realtime.protocols.pcm import PcmCodec
+from realtime.transports.webrtc import peer as webrtc
+from realtime.transports.webrtc import rtp_audio as opus
 from scripts.bench.caller import CALLS, Caller, Relay, Weather, calling, connection, dial
 
 FAST = 4.0  # times real time: the server's clock is the audio's

@@ -17,8 +17,9 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from realtime.config import AuthConfig, ServerConfig, Settings
-from realtime.gateway import http, incoming
+from realtime.gateway import http
 from realtime.gateway.http import HttpProtocol
+from realtime.transports import incoming
 
 KEY = "sk-a-key-of-this-test"
 HEALTH = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from realtime.gateway.sdp import MOST_CANDIDATES, MOST_SECTIONS, BadOffer, Offer, split
+from realtime.transports.webrtc.sdp import MOST_CANDIDATES, MOST_SECTIONS, BadOffer, Offer, split
 
 ICE = ["a=ice-ufrag:abcd", "a=ice-pwd:0123456789012345678901", "a=fingerprint:sha-256 AA:BB"]
 HEAD = ["v=0", "o=- 1 1 IN IP4 0.0.0.0", "s=-", "t=0 0"]

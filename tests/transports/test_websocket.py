@@ -19,9 +19,9 @@ from starlette.websockets import WebSocket
 from uvicorn.server import ServerState
 
 from realtime.config import ConnectionConfig, ServerConfig, Settings
-from realtime.gateway import websocket
-from realtime.gateway.incoming import EXEMPT, Incoming
-from realtime.gateway.websocket import MOST_WAITING, PeerProtocol, hung_up
+from realtime.transports import websocket
+from realtime.transports.incoming import EXEMPT, Incoming
+from realtime.transports.websocket import MOST_WAITING, PeerProtocol, hung_up
 
 HANDSHAKE = (
     b"GET /v1/realtime HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"

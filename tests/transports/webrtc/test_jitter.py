@@ -7,7 +7,7 @@ import random
 from hypothesis import given
 from hypothesis import strategies as st
 
-from realtime.gateway.jitter import HOLD_S, MOST_HELD, JitterBuffer, Packet, signed
+from realtime.transports.webrtc.jitter import HOLD_S, MOST_HELD, JitterBuffer, Packet, signed
 
 TICKS = 960  # 20 ms
 PACE_S = 0.0201  # a little more, so that four of them are not a matter of rounding

@@ -13,7 +13,7 @@ import numpy as np
 
 from realtime.audio.pcm import Pcm
 from realtime.audio.resample import Resampler
-from realtime.gateway.jitter import CLOCK, JitterBuffer, Packet, signed
+from realtime.transports.webrtc.jitter import CLOCK, JitterBuffer, Packet, signed
 
 FRAME = CLOCK // 50  # 20 ms
 

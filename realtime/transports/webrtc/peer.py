@@ -29,11 +29,11 @@ from aiortc.rtp import RtpPacket
 
 from realtime.audio.pcm import Pcm, to_bytes
 from realtime.config import WebRtcConfig
-from realtime.gateway.followers import Followed
-from realtime.gateway.incoming import cost
-from realtime.gateway.jitter import Packet
-from realtime.gateway.opus import RtpAudio
-from realtime.gateway.sdp import BadOffer, Offer
+from realtime.transports.incoming import cost
+from realtime.transports.webrtc.event_stream import Followed
+from realtime.transports.webrtc.jitter import Packet
+from realtime.transports.webrtc.rtp_audio import RtpAudio
+from realtime.transports.webrtc.sdp import BadOffer, Offer
 
 CHANNEL = "oai-events"
 """The data channel that OpenAI's clients open; any other is not ours."""

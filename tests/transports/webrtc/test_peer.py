@@ -9,10 +9,10 @@ from aiortc.exceptions import InvalidStateError
 from fakes import GUARD_S
 
 from realtime.config import WebRtcConfig
-from realtime.gateway import webrtc
-from realtime.gateway.followers import Followed
-from realtime.gateway.incoming import OVERHEAD
-from realtime.gateway.webrtc import CHANNEL, MOST_CHANNELS, MOST_UNSENT, PeerTransport
+from realtime.transports.incoming import OVERHEAD
+from realtime.transports.webrtc import peer as webrtc
+from realtime.transports.webrtc.event_stream import Followed
+from realtime.transports.webrtc.peer import CHANNEL, MOST_CHANNELS, MOST_UNSENT, PeerTransport
 
 
 class Channel:

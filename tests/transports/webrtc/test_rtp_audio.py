@@ -13,8 +13,15 @@ from hypothesis import strategies as st
 
 from realtime.audio.pcm import Pcm
 from realtime.audio.resample import LATENCY
-from realtime.gateway.jitter import Packet
-from realtime.gateway.opus import CREDIT, MOST_CREDIT, MOST_MUTE, MUTE_S, OpusDecoder, RtpAudio
+from realtime.transports.webrtc.jitter import Packet
+from realtime.transports.webrtc.rtp_audio import (
+    CREDIT,
+    MOST_CREDIT,
+    MOST_MUTE,
+    MUTE_S,
+    OpusDecoder,
+    RtpAudio,
+)
 
 TICKS = 960
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from realtime.gateway.incoming import EXEMPT, OVERHEAD, Incoming, cost
+from realtime.transports.incoming import EXEMPT, OVERHEAD, Incoming, cost
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import asyncio
 
 from fakes import GUARD_S
 
-from realtime.gateway.followers import KEPT, Followed, sent_event
+from realtime.transports.webrtc.event_stream import KEPT, Followed, sent_event
 
 
 async def read(followed: Followed, number: int = 0) -> list[str]:
@@ -66,7 +66,7 @@ async def test_several_follow_at_once_and_are_counted():
 
 
 async def test_a_quiet_session_gives_signs_of_life(monkeypatch):
-    monkeypatch.setattr("realtime.gateway.followers.COMMENT_S", 0.0)
+    monkeypatch.setattr("realtime.transports.webrtc.event_stream.COMMENT_S", 0.0)
     followed = Followed()
     following = followed.follow(0)
     assert await anext(following) == ":\n\n"
