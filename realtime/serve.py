@@ -177,9 +177,9 @@ def run(settings: Settings, read: Callable[[], Settings], ignored: Collection[st
     import uvloop
 
     from realtime.gateway import log
+    from realtime.gateway.http.server import bind
+    from realtime.gateway.http.tls import tls_context
     from realtime.gateway.keys import Keyring
-    from realtime.gateway.server import bind
-    from realtime.gateway.tls import tls_context
 
     log.configure(level=settings.server.log_level, json=settings.server.log_json)
     if ignored:
@@ -203,7 +203,7 @@ async def serve_model(
     from realtime.engine.worker.engine import WorkerEngine
     from realtime.errors import RealtimeError
     from realtime.gateway.app import create_app
-    from realtime.gateway.server import serve as serve_app
+    from realtime.gateway.http.server import serve as serve_app
 
     async with WorkerEngine(settings.worker) as engine:
         app = create_app(settings, engine)

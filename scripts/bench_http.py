@@ -204,8 +204,8 @@ async def serve(files: int) -> None:
     from realtime.config import AuthConfig, ServerConfig, Settings
     from realtime.engine.fake import FakeEngine
     from realtime.gateway.app import create_app
-    from realtime.gateway.server import bind
-    from realtime.gateway.server import serve as serve_app
+    from realtime.gateway.http.server import bind
+    from realtime.gateway.http.server import serve as serve_app
 
     resource.setrlimit(resource.RLIMIT_NOFILE, (files, files))
     settings = Settings(server=ServerConfig(), auth=AuthConfig(keys=(KEY,)))

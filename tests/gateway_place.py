@@ -18,7 +18,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from realtime.config import Settings
 from realtime.engine.fake import FakeEngine
 from realtime.gateway.app import Gateway, create_app
-from realtime.gateway.server import Server, bind, web_server
+from realtime.gateway.http.server import Server, bind, web_server
 
 
 @dataclass

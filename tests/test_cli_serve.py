@@ -135,7 +135,7 @@ def test_the_warning_is_one_line_and_says_what_to_do(run, monkeypatch, tmp_path)
         return nullcontext(Listening("10.0.0.1"))
 
     add_key(tmp_path / "keys", new_key())
-    monkeypatch.setattr("realtime.gateway.server.bind", bind)
+    monkeypatch.setattr("realtime.gateway.http.server.bind", bind)
     monkeypatch.setattr("realtime.serve.serve_model", stopped)
     result = run("--key-file", str(tmp_path / "keys"))
     assert result.exit_code == 0

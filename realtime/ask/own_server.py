@@ -19,7 +19,7 @@ from realtime.engine.api import Engine, Loading
 from realtime.engine.worker.engine import WorkerEngine
 from realtime.gateway import log
 from realtime.gateway.app import create_app
-from realtime.gateway.server import bind, web_server
+from realtime.gateway.http.server import bind, web_server
 
 
 @asynccontextmanager

@@ -11,7 +11,7 @@ import msgspec
 from starlette.requests import Request
 
 from realtime.errors import Refused
-from realtime.gateway.bodies import body, too_large
+from realtime.gateway.http.body import body, too_large
 from realtime.transports.webrtc.sdp import BadOffer, Offer
 
 MOST_SDP = 64 << 10  # bytes; a browser's offer with video has 6 KB

@@ -21,7 +21,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from realtime.errors import Refused
-from realtime.gateway.refusals import denial, refuse
+from realtime.gateway.http.refusal import denial, refuse
 
 DEFAULT_PORTS = {"http": "80", "https": "443"}
 HOST = re.compile(r"(?:\[([^\[\]]*)\]|([^:\[\]]*))(?::(\d*))?")

@@ -25,11 +25,11 @@ from realtime.config import Settings
 from realtime.engine.api import ModelInfo
 from realtime.errors import Refused, WrongType
 from realtime.gateway.auth import Grant
-from realtime.gateway.bodies import body
 from realtime.gateway.connection import Connection, Transport
 from realtime.gateway.ephemeral import DEFAULT_S, LONGEST_S, SHORTEST_S
-from realtime.gateway.refusals import NO_STORE, REFUSALS, denial
-from realtime.gateway.strangers import vouch
+from realtime.gateway.http.body import body
+from realtime.gateway.http.refusal import NO_STORE, REFUSALS, denial
+from realtime.gateway.http.strangers import vouch
 from realtime.protocols import Codec
 from realtime.protocols.openai.beta import old_session
 from realtime.protocols.openai.codec import OpenAiCodec

@@ -15,11 +15,11 @@ import structlog
 from realtime.config import Key, Settings, dotted, leaves
 from realtime.errors import ConfigError
 from realtime.gateway import log as logs
-from realtime.gateway.tls import tls_context
+from realtime.gateway.http.tls import tls_context
 
 if TYPE_CHECKING:
     from realtime.gateway.app import Gateway
-    from realtime.gateway.server import Server
+    from realtime.gateway.http.server import Server
 
 FIXED = {("server", "host"), ("server", "port"), ("auth", "secret")}
 TLS = {("server", "tls_certificate"), ("server", "tls_key")}

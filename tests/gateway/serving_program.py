@@ -17,7 +17,7 @@ from realtime.engine.api import Delta
 from realtime.engine.fake import FakeEngine
 from realtime.gateway import log
 from realtime.gateway.app import create_app
-from realtime.gateway.server import bind, serve
+from realtime.gateway.http.server import bind, serve
 
 
 async def main(drain_s: float, file: Path) -> bool:

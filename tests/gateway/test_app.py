@@ -22,8 +22,8 @@ from realtime.config import AdmissionConfig, ConnectionConfig, ServerConfig, Set
 from realtime.engine.api import STALLED, AssistantTurn, Delta, Loading, Request, UserTurn
 from realtime.engine.fake import FAKE_MODEL, FakeEngine
 from realtime.gateway.app import Gateway, create_app
+from realtime.gateway.http.server import bind, web_server
 from realtime.gateway.log import stderr
-from realtime.gateway.server import bind, web_server
 
 MASK = b"\x00\x00\x00\x00"
 

@@ -16,8 +16,8 @@ from realtime.engine.fake import FAKE_MODEL, FakeEngine
 from realtime.errors import Busy, ConfigError, LimitReached, Refused
 from realtime.gateway.app import Gateway
 from realtime.gateway.auth import Gate, Grant, answer_to, credential
+from realtime.gateway.http.refusal import denial
 from realtime.gateway.keys import digest_of
-from realtime.gateway.refusals import denial
 
 KEY, OTHER = "the-first-key-of-this-server", "another-key-of-this-server"
 HERE = {"host": "127.0.0.1:8765"}

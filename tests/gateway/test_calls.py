@@ -27,8 +27,8 @@ from realtime.engine.fake import FakeEngine
 from realtime.gateway import log
 from realtime.gateway.app import Gateway, create_app
 from realtime.gateway.auth import Grant
+from realtime.gateway.http.server import bind, web_server
 from realtime.gateway.offers import MOST_SDP
-from realtime.gateway.server import bind, web_server
 from realtime.protocols.pcm import PcmCodec
 from realtime.transports.webrtc import peer as webrtc
 from realtime.transports.webrtc import rtp_audio as opus

@@ -21,7 +21,7 @@ from playwright.async_api import Browser, Locator, Page, Playwright
 from realtime import config
 from realtime.engine.api import Engine
 from realtime.gateway import app as gateway_app
-from realtime.gateway.server import bind, web_server
+from realtime.gateway.http.server import bind, web_server
 
 SAMPLES = Path(__file__).parents[2] / "client" / "samples"
 MICROPHONE_RATE = 48_000

@@ -20,7 +20,7 @@ from starlette.staticfiles import StaticFiles
 from web.browsing import serving, spoken
 
 from realtime.config import AuthConfig
-from realtime.gateway.server import bind
+from realtime.gateway.http.server import bind
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 

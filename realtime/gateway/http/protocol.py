@@ -16,7 +16,7 @@ from starlette.types import Receive, Scope, Send
 from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from realtime.gateway.strangers import VOUCH, Stranger
+from realtime.gateway.http.strangers import VOUCH, Stranger
 from realtime.transports.incoming import Incoming
 
 HEAD_S = 10.0

@@ -15,10 +15,10 @@ from gateway_place import comes_true, serving
 from structlog.testing import capture_logs
 
 from realtime.config import Settings
-from realtime.gateway import listener
-from realtime.gateway.listener import Listener, raise_descriptor_limit
-from realtime.gateway.server import bind
-from realtime.gateway.strangers import Strangers
+from realtime.gateway.http import listener
+from realtime.gateway.http.listener import Listener, raise_descriptor_limit
+from realtime.gateway.http.server import bind
+from realtime.gateway.http.strangers import Strangers
 
 
 class Failing(socket.socket):

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable
 
 import structlog
 
-from realtime.gateway.strangers import Stranger, Strangers
+from realtime.gateway.http.strangers import Stranger, Strangers
 
 HANDSHAKE_S = 10.0  # of TLS
 SHUTDOWN_S = 5.0  # of TLS

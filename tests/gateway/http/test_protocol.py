@@ -17,8 +17,8 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from realtime.config import AuthConfig, ServerConfig, Settings
-from realtime.gateway import http
-from realtime.gateway.http import HttpProtocol
+from realtime.gateway.http import protocol as http
+from realtime.gateway.http.protocol import HttpProtocol
 from realtime.transports import incoming
 
 KEY = "sk-a-key-of-this-test"

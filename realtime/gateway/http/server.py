@@ -24,11 +24,11 @@ from starlette.applications import Starlette
 
 from realtime.config import ServerConfig, Settings
 from realtime.errors import ConfigError
-from realtime.gateway.http import MOST_BACKLOG, HttpProtocol
-from realtime.gateway.listener import Listener, raise_descriptor_limit
+from realtime.gateway.http.listener import Listener, raise_descriptor_limit
+from realtime.gateway.http.protocol import MOST_BACKLOG, HttpProtocol
+from realtime.gateway.http.strangers import Stranger, Strangers
+from realtime.gateway.http.tls import tls_context
 from realtime.gateway.reload import reload
-from realtime.gateway.strangers import Stranger, Strangers
-from realtime.gateway.tls import tls_context
 from realtime.transports.incoming import Incoming
 from realtime.transports.websocket import PeerProtocol
 

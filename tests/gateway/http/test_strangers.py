@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from gateway_place import comes_true
 
-from realtime.gateway.strangers import Strangers, network, vouch
+from realtime.gateway.http.strangers import Strangers, network, vouch
 
 
 class Door:

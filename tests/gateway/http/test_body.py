@@ -8,7 +8,7 @@ import pytest
 from starlette.requests import Request
 
 from realtime.errors import Refused
-from realtime.gateway import bodies
+from realtime.gateway.http import body as bodies
 
 
 def request(*messages: dict | None) -> Request:

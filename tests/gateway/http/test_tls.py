@@ -10,7 +10,7 @@ from gateway_place import rest, serving, until
 
 from realtime.config import ServerConfig, Settings
 from realtime.errors import ConfigError
-from realtime.gateway.tls import tls_context
+from realtime.gateway.http.tls import tls_context
 
 
 async def test_a_conversation_over_tls_and_its_endings(files):
