@@ -33,7 +33,7 @@ def new(
       realtime serve --host 0.0.0.0 --key-file keys.txt
     """
     from realtime.errors import ConfigError
-    from realtime.gateway.keys import add_key, new_key
+    from realtime.gateway.access.keys import add_key, new_key
 
     key = new_key()
     try:

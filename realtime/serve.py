@@ -177,9 +177,9 @@ def run(settings: Settings, read: Callable[[], Settings], ignored: Collection[st
     import uvloop
 
     from realtime.gateway import log
+    from realtime.gateway.access.keys import Keyring
     from realtime.gateway.http.server import bind
     from realtime.gateway.http.tls import tls_context
-    from realtime.gateway.keys import Keyring
 
     log.configure(level=settings.server.log_level, json=settings.server.log_json)
     if ignored:

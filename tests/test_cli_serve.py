@@ -25,7 +25,7 @@ from realtime.cli import app
 from realtime.config import DEMO_MODEL, ServerConfig, Settings
 from realtime.engine.api import Memory, ModelInfo
 from realtime.engine.worker.process import WorkerConfig
-from realtime.gateway.keys import add_key, new_key
+from realtime.gateway.access.keys import add_key, new_key
 from realtime.serve import address, banner, in_the_clear, own_name
 
 ROOT = Path(__file__).parents[1]

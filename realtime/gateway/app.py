@@ -23,17 +23,17 @@ from realtime.audio.vad import SpeechDetector, Vad
 from realtime.config import ConnectionConfig, Settings
 from realtime.engine.api import STALLED, Engine, Loading, ModelInfo
 from realtime.errors import Busy, Refused
+from realtime.gateway.access.auth import GONE_KEY, Gate, Grant, answer_to
+from realtime.gateway.access.origins import CrossOrigin, KnownHost
+from realtime.gateway.access.revocation import Revocation
 from realtime.gateway.admission import Admission, Seat
-from realtime.gateway.auth import GONE_KEY, Gate, Grant, answer_to
 from realtime.gateway.calls import Calls
 from realtime.gateway.connection import Connection, Transport
 from realtime.gateway.http.refusal import REFUSALS, Refusal, denial, refuse
 from realtime.gateway.http.strangers import vouch
 from realtime.gateway.log import stderr
-from realtime.gateway.origins import CrossOrigin, KnownHost
 from realtime.gateway.page import page_routes
 from realtime.gateway.realtime import RealtimeRoutes, defaults_of
-from realtime.gateway.revocation import Revocation
 from realtime.metrics import Metrics
 from realtime.protocols import Codec
 from realtime.protocols.pcm import BadParameter, Parameters, PcmCodec

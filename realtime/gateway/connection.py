@@ -34,7 +34,7 @@ from realtime.errors import (
     SlowPeer,
     TooMany,
 )
-from realtime.gateway.limits import Allowance, Bucket, seconds_of
+from realtime.gateway.access.limits import Allowance, Bucket, seconds_of
 from realtime.gateway.outbox import Outbox
 from realtime.metrics import Metrics
 from realtime.protocols import Codec

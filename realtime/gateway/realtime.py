@@ -24,9 +24,9 @@ from realtime.audio.pcm import FRAME_MS
 from realtime.config import Settings
 from realtime.engine.api import ModelInfo
 from realtime.errors import Refused, WrongType
-from realtime.gateway.auth import Grant
+from realtime.gateway.access.auth import Grant
+from realtime.gateway.access.client_secrets import DEFAULT_S, LONGEST_S, SHORTEST_S
 from realtime.gateway.connection import Connection, Transport
-from realtime.gateway.ephemeral import DEFAULT_S, LONGEST_S, SHORTEST_S
 from realtime.gateway.http.body import body
 from realtime.gateway.http.refusal import NO_STORE, REFUSALS, denial
 from realtime.gateway.http.strangers import vouch

@@ -18,7 +18,7 @@ from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIO
 from websockets.frames import Frame
 
 from realtime.config import ConnectionConfig
-from realtime.gateway.limits import Bucket
+from realtime.gateway.access.limits import Bucket
 from realtime.protocols.openai.messages import MAX_EVENT
 from realtime.transports.incoming import SLICE_S, SMALL, Incoming, cost
 

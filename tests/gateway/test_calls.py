@@ -25,8 +25,8 @@ from starlette.responses import JSONResponse
 from realtime.config import AdmissionConfig, AuthConfig, ConnectionConfig, Settings, WebRtcConfig
 from realtime.engine.fake import FakeEngine
 from realtime.gateway import log
+from realtime.gateway.access.auth import Grant
 from realtime.gateway.app import Gateway, create_app
-from realtime.gateway.auth import Grant
 from realtime.gateway.http.server import bind, web_server
 from realtime.gateway.offers import MOST_SDP
 from realtime.protocols.pcm import PcmCodec

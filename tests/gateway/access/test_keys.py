@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 from realtime.cli import app
 from realtime.config import AuthConfig
 from realtime.errors import ConfigError
-from realtime.gateway.keys import (
+from realtime.gateway.access.keys import (
     ApiKey,
     Keyring,
     add_key,

@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from realtime.errors import Busy, LimitReached
-from realtime.gateway import ephemeral
-from realtime.gateway.ephemeral import Mint, Minted, looks_minted
-from realtime.gateway.keys import TOKEN
+from realtime.gateway.access import client_secrets as ephemeral
+from realtime.gateway.access.client_secrets import Mint, Minted, looks_minted
+from realtime.gateway.access.keys import TOKEN
 
 SECRET = "a secret of at least 32 characters"
 SESSION = {"type": "realtime", "instructions": "Be brief: «да»."}

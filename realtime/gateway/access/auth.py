@@ -19,10 +19,10 @@ from typing import Any
 
 from realtime.config import AuthConfig, LimitsConfig, ServerConfig
 from realtime.errors import ConfigError, Refused
-from realtime.gateway.ephemeral import Mint, Minted, looks_minted
-from realtime.gateway.keys import Keyring
-from realtime.gateway.limits import Allowance, Allowances
-from realtime.gateway.origins import Origins
+from realtime.gateway.access.client_secrets import Mint, Minted, looks_minted
+from realtime.gateway.access.keys import Keyring
+from realtime.gateway.access.limits import Allowance, Allowances
+from realtime.gateway.access.origins import Origins
 
 IN_SUBPROTOCOL = "openai-insecure-api-key."
 SUBPROTOCOL = "realtime"

@@ -9,7 +9,7 @@ from starlette.routing import Route
 from starlette.testclient import TestClient
 
 from realtime.errors import Refused
-from realtime.gateway.origins import CrossOrigin, Origins, is_this_machine
+from realtime.gateway.access.origins import CrossOrigin, Origins, is_this_machine
 
 APP = "https://app.example"
 

@@ -13,8 +13,8 @@ from gateway_place import Place, bearer, rest, serving, until
 from websockets.exceptions import ConnectionClosed
 
 from realtime.config import AuthConfig, Settings
-from realtime.gateway.keys import digest_of
-from realtime.gateway.revocation import Revocation
+from realtime.gateway.access.keys import digest_of
+from realtime.gateway.access.revocation import Revocation
 from scripts.bench.caller import CALLS, connection, dial
 
 KEY, OTHER = "the-first-key-of-this-server", "another-key-of-this-server"

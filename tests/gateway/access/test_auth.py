@@ -14,10 +14,10 @@ from realtime.config import AuthConfig, LimitsConfig, ServerConfig, Settings
 from realtime.engine.api import Loading
 from realtime.engine.fake import FAKE_MODEL, FakeEngine
 from realtime.errors import Busy, ConfigError, LimitReached, Refused
+from realtime.gateway.access.auth import Gate, Grant, answer_to, credential
+from realtime.gateway.access.keys import digest_of
 from realtime.gateway.app import Gateway
-from realtime.gateway.auth import Gate, Grant, answer_to, credential
 from realtime.gateway.http.refusal import denial
-from realtime.gateway.keys import digest_of
 
 KEY, OTHER = "the-first-key-of-this-server", "another-key-of-this-server"
 HERE = {"host": "127.0.0.1:8765"}

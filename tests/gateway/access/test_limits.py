@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from realtime.config import LimitsConfig
 from realtime.errors import LimitReached
-from realtime.gateway.limits import Allowance, Allowances, Bucket, seconds_of
+from realtime.gateway.access.limits import Allowance, Allowances, Bucket, seconds_of
 from realtime.session.events import (
     AudioReceived,
     ClearAsked,
