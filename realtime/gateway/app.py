@@ -27,13 +27,13 @@ from realtime.gateway.access.auth import GONE_KEY, Gate, Grant, answer_to
 from realtime.gateway.access.origins import CrossOrigin, KnownHost
 from realtime.gateway.access.revocation import Revocation
 from realtime.gateway.admission import Admission, Seat
-from realtime.gateway.calls import Calls
 from realtime.gateway.connection import Connection, Transport
 from realtime.gateway.http.refusal import REFUSALS, Refusal, denial, refuse
 from realtime.gateway.http.strangers import vouch
 from realtime.gateway.log import stderr
-from realtime.gateway.page import page_routes
-from realtime.gateway.realtime import RealtimeRoutes, defaults_of
+from realtime.gateway.routes.calls import Calls
+from realtime.gateway.routes.openai import RealtimeRoutes, defaults_of
+from realtime.gateway.routes.page import page_routes
 from realtime.metrics import Metrics
 from realtime.protocols import Codec
 from realtime.protocols.pcm import BadParameter, Parameters, PcmCodec

@@ -30,7 +30,7 @@ from realtime.errors import Busy, LimitReached, Refused
 from realtime.gateway.access.auth import Grant
 from realtime.gateway.access.revocation import Revocation
 from realtime.gateway.http.refusal import NO_STORE, REFUSALS, Refusal, denial
-from realtime.gateway.offers import Asked, read_offer
+from realtime.gateway.routes.offers import Asked, read_offer
 from realtime.transports.webrtc.event_stream import MOST_FOLLOWERS
 from realtime.transports.webrtc.sdp import BadOffer
 

@@ -28,7 +28,7 @@ from realtime.gateway import log
 from realtime.gateway.access.auth import Grant
 from realtime.gateway.app import Gateway, create_app
 from realtime.gateway.http.server import bind, web_server
-from realtime.gateway.offers import MOST_SDP
+from realtime.gateway.routes.offers import MOST_SDP
 from realtime.protocols.pcm import PcmCodec
 from realtime.transports.webrtc import peer as webrtc
 from realtime.transports.webrtc import rtp_audio as opus

@@ -11,7 +11,7 @@ from starlette.requests import Request
 
 from realtime.errors import Refused
 from realtime.gateway.http.refusal import denial
-from realtime.gateway.offers import MOST_BODY, MOST_SDP, form, read_offer
+from realtime.gateway.routes.offers import MOST_BODY, MOST_SDP, form, read_offer
 
 SDP = (
     "v=0\r\no=- 1 1 IN IP4 0.0.0.0\r\ns=-\r\nt=0 0\r\n"

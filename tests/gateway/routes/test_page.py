@@ -9,7 +9,7 @@ import pytest
 from starlette.applications import Starlette
 from starlette.testclient import TestClient
 
-from realtime.gateway.page import TYPES, page_files, page_routes
+from realtime.gateway.routes.page import TYPES, page_files, page_routes
 
 
 @pytest.fixture

@@ -40,7 +40,7 @@ from realtime.transports.websocket import SocketTransport
 
 if TYPE_CHECKING:
     from realtime.gateway.app import Gateway
-    from realtime.gateway.calls import Call
+    from realtime.gateway.routes.calls import Call
     from realtime.transports.webrtc.peer import PeerTransport
 
 BETA_HEADER = "realtime=v1"
