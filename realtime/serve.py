@@ -176,7 +176,7 @@ def run(settings: Settings, read: Callable[[], Settings], ignored: Collection[st
     """
     import uvloop
 
-    from realtime.gateway import log
+    from realtime import log
     from realtime.gateway.access.keys import Keyring
     from realtime.gateway.http.server import bind
     from realtime.gateway.http.tls import tls_context
@@ -239,7 +239,7 @@ async def tell(engine: WorkerEngine, settings: Settings, address: str, keys: str
     """Show how loading goes, and at its end what is served and how to try it."""
     from rich.console import Console
 
-    from realtime.gateway.log import terminal
+    from realtime.log import terminal
 
     console = Console(file=cast("TextIO", terminal()))
     plain = settings.server.log_json or not console.is_terminal

@@ -25,11 +25,10 @@ import typer
 from numpy.typing import NDArray
 from rich.console import Console
 
-from realtime import config
+from realtime import config, log
 from realtime.ask.own_server import ready, served
 from realtime.audio.files import read
 from realtime.engine.worker.engine import WorkerEngine
-from realtime.gateway import log
 
 ROOT = Path(__file__).parents[1]
 RATE = 16_000

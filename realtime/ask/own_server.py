@@ -13,11 +13,10 @@ from dataclasses import replace
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
 
-from realtime import config
+from realtime import config, log
 from realtime.ask.questions import quiet
 from realtime.engine.api import Engine, Loading
 from realtime.engine.worker.engine import WorkerEngine
-from realtime.gateway import log
 from realtime.gateway.app import create_app
 from realtime.gateway.http.server import bind, web_server
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from realtime import log
 from realtime.batch.asking import Record, answer_all
 from realtime.batch.hearing import Ears
 from realtime.batch.manifest import Broken, Job, read
@@ -18,7 +19,6 @@ from realtime.batch.report import Report
 from realtime.batch.results import Failed, Results, results
 from realtime.engine.worker.engine import WorkerConfig, WorkerEngine
 from realtime.errors import ConfigError
-from realtime.gateway import log
 
 TOKENS_PER_SECOND = 25
 """Of audio."""

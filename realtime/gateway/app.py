@@ -30,10 +30,10 @@ from realtime.gateway.admission import Admission, Seat
 from realtime.gateway.connection import Connection, Transport
 from realtime.gateway.http.refusal import REFUSALS, Refusal, denial, refuse
 from realtime.gateway.http.strangers import vouch
-from realtime.gateway.log import stderr
 from realtime.gateway.routes.calls import Calls
 from realtime.gateway.routes.openai import RealtimeRoutes, defaults_of
 from realtime.gateway.routes.page import page_routes
+from realtime.log import stderr
 from realtime.metrics import Metrics
 from realtime.protocols import Codec
 from realtime.protocols.pcm import BadParameter, Parameters, PcmCodec

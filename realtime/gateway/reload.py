@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 import structlog
 
+from realtime import log as logs
 from realtime.config import Key, Settings, dotted, leaves
 from realtime.errors import ConfigError
-from realtime.gateway import log as logs
 from realtime.gateway.http.tls import tls_context
 
 if TYPE_CHECKING:

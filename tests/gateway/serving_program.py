@@ -12,10 +12,10 @@ from pathlib import Path
 
 from fakes import LoudVad
 
+from realtime import log
 from realtime.config import ServerConfig, Settings, load
 from realtime.engine.api import Delta
 from realtime.engine.fake import FakeEngine
-from realtime.gateway import log
 from realtime.gateway.app import create_app
 from realtime.gateway.http.server import bind, serve
 

@@ -23,7 +23,7 @@ from realtime.engine.api import STALLED, AssistantTurn, Delta, Loading, Request,
 from realtime.engine.fake import FAKE_MODEL, FakeEngine
 from realtime.gateway.app import Gateway, create_app
 from realtime.gateway.http.server import bind, web_server
-from realtime.gateway.log import stderr
+from realtime.log import stderr
 
 MASK = b"\x00\x00\x00\x00"
 

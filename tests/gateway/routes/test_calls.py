@@ -22,9 +22,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from starlette.responses import JSONResponse
 
+from realtime import log
 from realtime.config import AdmissionConfig, AuthConfig, ConnectionConfig, Settings, WebRtcConfig
 from realtime.engine.fake import FakeEngine
-from realtime.gateway import log
 from realtime.gateway.access.auth import Grant
 from realtime.gateway.app import Gateway, create_app
 from realtime.gateway.http.server import bind, web_server

@@ -19,6 +19,7 @@ from openai.types.realtime import ClientSecretCreateResponse
 from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 
+from realtime import log
 from realtime.config import (
     AdmissionConfig,
     AuthConfig,
@@ -27,7 +28,6 @@ from realtime.config import (
     Settings,
 )
 from realtime.engine.api import Delta, Loading, SystemTurn
-from realtime.gateway import log
 from realtime.protocols.openai.messages import MAX_EVENT
 from realtime.session.session import SessionConfig
 

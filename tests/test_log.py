@@ -18,7 +18,7 @@ from fakes import undisturbed_logging
 from rich.console import Console
 from rich.progress import Progress
 
-from realtime.gateway import log
+from realtime import log
 
 
 @pytest.fixture(autouse=True)
