@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from realtime.cli import app
+from realtime.cli.main import app
 
 app(prog_name="realtime")

@@ -23,7 +23,7 @@ from demo import skills, voices
 from rich.console import Console
 from rich.table import Table
 
-from realtime.ask.own_server import own_server
+from realtime.cli.ask.own_server import own_server
 
 
 @dataclass(frozen=True, slots=True)

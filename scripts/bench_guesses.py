@@ -26,8 +26,8 @@ from numpy.typing import NDArray
 from rich.console import Console
 
 from realtime import config, log
-from realtime.ask.own_server import ready, served
 from realtime.audio.files import read
+from realtime.cli.ask.own_server import ready, served
 from realtime.engine.worker.engine import WorkerEngine
 
 ROOT = Path(__file__).parents[1]

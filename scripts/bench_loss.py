@@ -20,9 +20,9 @@ from bench.caller import Caller, Relay, Weather, calling
 from rich.console import Console
 from rich.table import Table
 
-from realtime.ask.own_server import own_server
 from realtime.audio.files import read
 from realtime.audio.pcm import Pcm, samples_of
+from realtime.cli.ask.own_server import own_server
 
 SAMPLES = Path(__file__).parents[1] / "client" / "samples"
 BEFORE = np.zeros(samples_of(300), np.int16)

@@ -24,8 +24,8 @@ LAYERS = [
     ["realtime.session.session", "realtime.protocols", "realtime.engine", "realtime.metrics"],
     ["realtime.config"],
     ["realtime.gateway"],
-    ["realtime.ask", "realtime.batch", "realtime.key", "realtime.serve"],
-    ["realtime.cli"],
+    ["realtime.cli.ask", "realtime.cli.batch", "realtime.cli.key", "realtime.cli.serve"],
+    ["realtime.cli.main"],
     ["realtime.__main__"],
 ]
 TENSORS = {
@@ -45,16 +45,22 @@ TENSORS = {
     "scales",
     "transfer",
 }
-LOOPS = ("realtime.gateway", "realtime.cli", "realtime.serve", "realtime.ask", "client")
+LOOPS = (
+    "realtime.gateway",
+    "realtime.cli.main",
+    "realtime.cli.serve",
+    "realtime.cli.ask",
+    "client",
+)
 LOOP_MODULES = {
     "realtime.engine.worker.process",
     "realtime.engine.worker.live",
     "realtime.engine.worker.engine",
     "realtime.engine.worker.main",
     "realtime.engine.fake",
-    "realtime.batch.asking",
-    "realtime.batch.command",
-    "realtime.batch.running",
+    "realtime.cli.batch.asking",
+    "realtime.cli.batch.command",
+    "realtime.cli.batch.running",
 }
 
 
@@ -125,7 +131,7 @@ def test_tensors_and_loops_stay_where_they_belong(module):
 
 def test_the_gateway_process_loads_no_tensor_library():
     program = (
-        "import sys, realtime.cli, realtime.gateway.app, realtime.engine.worker.engine;"
+        "import sys, realtime.cli.main, realtime.gateway.app, realtime.engine.worker.engine;"
         "print([m for m in ('torch', 'transformers') if m in sys.modules])"
     )
     run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=ROOT)

@@ -23,7 +23,7 @@ from client import (
     reconnect,
 )
 from client.opening import dial
-from realtime.ask import own_server
+from realtime.cli.ask import own_server
 from realtime.config import AdmissionConfig, Settings
 from realtime.engine.api import Delta, Loading
 from realtime.engine.fake import FakeEngine

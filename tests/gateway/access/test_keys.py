@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
-from realtime.cli import app
+from realtime.cli.main import app
 from realtime.config import AuthConfig
 from realtime.errors import ConfigError
 from realtime.gateway.access.keys import (

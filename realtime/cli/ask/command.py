@@ -124,8 +124,8 @@ def ask(
     from rich.console import Console
 
     from client.errors import Refused, ServerUnreachable, Untrusted, VoiceError
-    from realtime.ask.asking import Order, run
-    from realtime.ask.questions import check, check_server, gather
+    from realtime.cli.ask.asking import Order, run
+    from realtime.cli.ask.questions import check, check_server, gather
 
     console = Console(stderr=True, highlight=False)
     try:

@@ -8,9 +8,9 @@ from collections.abc import AsyncGenerator, Callable, Iterable, Iterator
 from contextlib import aclosing
 from typing import cast
 
-from realtime.batch.hearing import Ears
-from realtime.batch.manifest import Job
-from realtime.batch.results import Answer, Answered, Error, Failed
+from realtime.cli.batch.hearing import Ears
+from realtime.cli.batch.manifest import Job
+from realtime.cli.batch.results import Answer, Answered, Error, Failed
 from realtime.engine.api import (
     AssistantTurn,
     Delta,

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from realtime.batch.results import Answer, Answered, Error, Failed, results
+from realtime.cli.batch.results import Answer, Answered, Error, Failed, results
 from realtime.errors import ConfigError
 
 ONE = Answered("one", 1, [Answer("Föur.", "stop", 10, 3, 2)])

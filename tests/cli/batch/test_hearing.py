@@ -11,8 +11,8 @@ import soundfile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from realtime.batch.hearing import LONGEST, SHORTEST_REST, Ears, clips, named
-from realtime.batch.manifest import Recording
+from realtime.cli.batch.hearing import LONGEST, SHORTEST_REST, Ears, clips, named
+from realtime.cli.batch.manifest import Recording
 from realtime.engine.api import Clip, UserTurn
 from realtime.errors import AudioError
 

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from realtime.batch import manifest
-from realtime.batch.manifest import Broken, Job, Recording, parse, read
+from realtime.cli.batch import manifest
+from realtime.cli.batch.manifest import Broken, Job, Recording, parse, read
 from realtime.engine.api import Sampling
 from realtime.errors import ConfigError
 

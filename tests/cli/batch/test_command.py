@@ -16,8 +16,8 @@ import tiny_model
 from fakes import undisturbed_logging
 from typer.testing import CliRunner
 
-from realtime.batch import running
-from realtime.cli import app
+from realtime.cli.batch import running
+from realtime.cli.main import app
 from realtime.engine.fake import FakeEngine
 from realtime.errors import ModelError
 

@@ -7,8 +7,8 @@ from io import StringIO
 import pytest
 from rich.console import Console
 
-from realtime.batch.report import Report, passes_tenth
-from realtime.batch.results import Answer, Answered, Error, Failed
+from realtime.cli.batch.report import Report, passes_tenth
+from realtime.cli.batch.results import Answer, Answered, Error, Failed
 from realtime.engine.api import Loading
 
 GOOD = Answered("a", 1, [Answer("Hi", "stop", 5, 0, 7)])

@@ -84,7 +84,7 @@ def batch(
     option cannot be used.
     """
     from realtime import config as configuration
-    from realtime.batch.running import run
+    from realtime.cli.batch.running import run
 
     options: dict[configuration.Key, object] = {
         ("worker", "model"): model,

@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
 
 from realtime import config, log
-from realtime.ask.questions import quiet
+from realtime.cli.ask.questions import quiet
 from realtime.engine.api import Engine, Loading
 from realtime.engine.worker.engine import WorkerEngine
 from realtime.gateway.app import create_app

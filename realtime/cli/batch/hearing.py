@@ -7,10 +7,10 @@ import threading
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from realtime.audio.download import download, is_url
 from realtime.audio.files import read
 from realtime.audio.pcm import SAMPLE_RATE, Pcm
-from realtime.batch.manifest import Question, Recording
+from realtime.cli.batch.manifest import Question, Recording
+from realtime.cli.download import download, is_url
 from realtime.engine.api import Clip, UserTurn
 from realtime.errors import AudioError
 

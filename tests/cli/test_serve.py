@@ -21,12 +21,12 @@ from fakes import undisturbed_logging
 from typer.main import get_command
 from typer.testing import CliRunner
 
-from realtime.cli import app
+from realtime.cli.main import app
+from realtime.cli.serve import address, banner, in_the_clear, own_name
 from realtime.config import DEMO_MODEL, ServerConfig, Settings
 from realtime.engine.api import Memory, ModelInfo
 from realtime.engine.worker.process import WorkerConfig
 from realtime.gateway.access.keys import add_key, new_key
-from realtime.serve import address, banner, in_the_clear, own_name
 
 ROOT = Path(__file__).parents[1]
 LOST = b"realtime_log_lines_lost "
@@ -136,7 +136,7 @@ def test_the_warning_is_one_line_and_says_what_to_do(run, monkeypatch, tmp_path)
 
     add_key(tmp_path / "keys", new_key())
     monkeypatch.setattr("realtime.gateway.http.server.bind", bind)
-    monkeypatch.setattr("realtime.serve.serve_model", stopped)
+    monkeypatch.setattr("realtime.cli.serve.serve_model", stopped)
     result = run("--key-file", str(tmp_path / "keys"))
     assert result.exit_code == 0
     (line,) = result.stderr.splitlines()

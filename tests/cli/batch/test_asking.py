@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 import soundfile
 
-from realtime.batch.asking import answer, answer_all
-from realtime.batch.hearing import Ears
-from realtime.batch.manifest import Job, Recording
-from realtime.batch.results import Answered, Failed
+from realtime.cli.batch.asking import answer, answer_all
+from realtime.cli.batch.hearing import Ears
+from realtime.cli.batch.manifest import Job, Recording
+from realtime.cli.batch.results import Answered, Failed
 from realtime.engine.api import AssistantTurn, Delta, Sampling, SystemTurn, UserTurn
 from realtime.engine.fake import PROMPT_TOKENS, FakeEngine
 from realtime.errors import Busy, ContextTooLong, EngineError, ModelError, WorkerLost

@@ -10,10 +10,10 @@ from typing import Annotated
 
 import typer
 
-from realtime.ask.command import ask
-from realtime.batch.command import batch
-from realtime.key import keys
-from realtime.serve import serve
+from realtime.cli.ask.command import ask
+from realtime.cli.batch.command import batch
+from realtime.cli.key import keys
+from realtime.cli.serve import serve
 
 app = typer.Typer(
     name="realtime",

@@ -12,11 +12,11 @@ from pathlib import Path
 from rich.console import Console
 
 from realtime import log
-from realtime.batch.asking import Record, answer_all
-from realtime.batch.hearing import Ears
-from realtime.batch.manifest import Broken, Job, read
-from realtime.batch.report import Report
-from realtime.batch.results import Failed, Results, results
+from realtime.cli.batch.asking import Record, answer_all
+from realtime.cli.batch.hearing import Ears
+from realtime.cli.batch.manifest import Broken, Job, read
+from realtime.cli.batch.report import Report
+from realtime.cli.batch.results import Failed, Results, results
 from realtime.engine.worker.engine import WorkerConfig, WorkerEngine
 from realtime.errors import ConfigError
 

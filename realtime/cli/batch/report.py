@@ -22,8 +22,8 @@ from rich.progress import (
 from rich.text import Text
 
 from client.terminal import one_line
-from realtime.batch.asking import Record
-from realtime.batch.results import Answered, Failed
+from realtime.cli.batch.asking import Record
+from realtime.cli.batch.results import Answered, Failed
 from realtime.engine.api import Loading
 
 PERIOD = 120.0

@@ -15,7 +15,7 @@ from typing import BinaryIO, Self
 
 import msgspec
 
-from realtime.batch.manifest import Broken
+from realtime.cli.batch.manifest import Broken
 from realtime.engine.api import Finish
 from realtime.errors import ConfigError
 

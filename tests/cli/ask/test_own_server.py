@@ -18,8 +18,8 @@ import structlog
 from fakes import LoudVad, loud, quiet
 from typer.testing import CliRunner
 
-from realtime.ask import own_server
-from realtime.cli import app
+from realtime.cli.ask import own_server
+from realtime.cli.main import app
 from realtime.engine.api import Clip, Loading
 from realtime.engine.fake import FakeEngine
 from realtime.errors import ModelError

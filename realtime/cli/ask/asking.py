@@ -12,7 +12,7 @@ from rich.console import Console
 from client.dialogue import Dialogue, Question
 from client.microphone import Microphone
 from client.pcm import TurnDetection, connect
-from realtime.ask.report import Report
+from realtime.cli.ask.report import Report
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +42,7 @@ async def run(order: Order, url: str | None, model: str | None, console: Console
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
     async with contextlib.AsyncExitStack() as stack:
         if url is None:
-            from realtime.ask.own_server import own_server
+            from realtime.cli.ask.own_server import own_server
 
             url = await stack.enter_async_context(own_server(model, console))
         detection: TurnDetection = "manual" if order.manual else "vad"

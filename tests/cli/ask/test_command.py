@@ -20,7 +20,7 @@ from certificate import self_signed
 from fake_pcm_server import FakePcmServer, hush, serving_in_thread, tone
 from typer.testing import CliRunner
 
-from realtime.cli import app
+from realtime.cli.main import app
 
 ROOT = Path(__file__).parents[2]
 FAST = ["--speed", "1000"]
@@ -390,7 +390,7 @@ def test_a_reader_that_leaves_ends_it_without_a_traceback(wav):
 
 def test_help_answers_without_heavy_libraries():
     program = (
-        "import sys; from realtime.cli import app; from typer.testing import CliRunner;"
+        "import sys; from realtime.cli.main import app; from typer.testing import CliRunner;"
         "result = CliRunner().invoke(app, ['ask', '--help']); print(result.output);"
         "print([m for m in ('torch', 'websockets', 'soundfile', 'numpy') if m in sys.modules])"
     )
