@@ -10,8 +10,8 @@ import pytest
 REAL_TIME = (
     "web/",
     "conformance/",
-    "gateway/test_calls.py",
-    "gateway/test_spoken_calls.py",
+    "gateway/routes/test_calls.py",
+    "gateway/routes/test_spoken_calls.py",
     "test_spoken.py",
 )
 """Tests that talk in real time with browsers and other processes, on whatever machine there is."""

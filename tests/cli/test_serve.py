@@ -28,7 +28,7 @@ from realtime.engine.api import Memory, ModelInfo
 from realtime.engine.worker.process import WorkerConfig
 from realtime.gateway.access.keys import add_key, new_key
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 LOST = b"realtime_log_lines_lost "
 MODEL = ModelInfo("a-model", 8192, 4_500_000, "float32", "cpu")
 

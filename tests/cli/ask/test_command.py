@@ -22,7 +22,7 @@ from typer.testing import CliRunner
 
 from realtime.cli.main import app
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 FAST = ["--speed", "1000"]
 SPEECH = tone(300)
 

@@ -25,7 +25,7 @@ from realtime.engine.fake import FakeEngine
 from realtime.errors import ModelError
 from realtime.gateway.app import create_app
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 class Worker(FakeEngine):

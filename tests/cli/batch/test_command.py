@@ -21,7 +21,7 @@ from realtime.cli.main import app
 from realtime.engine.fake import FakeEngine
 from realtime.errors import ModelError
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 @pytest.fixture(autouse=True)

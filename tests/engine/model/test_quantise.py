@@ -15,7 +15,7 @@ from realtime.engine.model.load import load
 from realtime.engine.worker.main import awake, parse
 from realtime.errors import ModelError
 
-DEMO = Path(__file__).parents[2] / "realtime" / "demo_model"
+DEMO = Path(__file__).parents[3] / "realtime" / "demo_model"
 
 
 class Deaf:

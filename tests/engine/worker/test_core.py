@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from engine.fake_brain import fake_brain
+from engine.worker.fake_brain import fake_brain
 
 from realtime.engine.api import Clip, Delta, Request, Sampling, Usage, UserTurn
 from realtime.engine.worker import messages as wire

@@ -44,7 +44,7 @@ from realtime.engine.worker.process import SILENCE_S
 from realtime.engine.worker.process import command as real_command
 from realtime.errors import Busy, ContextTooLong, EngineError, ModelError, WorkerLost
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 FAKE_WORKER = Path(__file__).with_name("fake_worker.py")
 DOOMED_WORKER = Path(__file__).with_name("doomed_worker.py")
 GREEDY = Sampling(temperature=0.0, max_tokens=900)

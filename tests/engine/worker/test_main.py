@@ -19,20 +19,9 @@ from realtime.engine.worker.main import Gateway, awake, parse, read
 from realtime.engine.worker.process import WorkerConfig, command
 from realtime.errors import ModelError
 
-ROOT = Path(__file__).parents[2]
-LIGHT = (
-    "answering",
-    "api",
-    "arena",
-    "checkpoint",
-    "detokenise",
-    "fake",
-    "link",
-    "process",
-    "scheduler",
-    "threads",
-    "wire",
-    "worker",
+ROOT = Path(__file__).parents[3]
+LIGHT = sorted(
+    {p.stem for p in (ROOT / "realtime/engine/worker").glob("*.py")} - {"main", "__init__"}
 )
 
 
@@ -155,7 +144,7 @@ def test_threads_that_have_nothing_to_do_sleep(tmp_path):
     """In a process of its own, for what is set there holds from the import of torch on."""
     program = (
         "import os, sys\n"
-        "from realtime.engine import worker\n"
+        "from realtime.engine.worker import main as worker\n"
         "worker.awake = lambda *_: sys.exit(os.environ['OMP_WAIT_POLICY'])\n"
         "assert 'torch' not in sys.modules\n"
         "worker.main(['--fd=' + sys.argv[1], '--model=m'])\n"
@@ -175,7 +164,7 @@ def test_threads_that_have_nothing_to_do_sleep(tmp_path):
 @pytest.mark.parametrize("module", LIGHT)
 def test_modules_of_the_gateway_load_no_tensor_library(module):
     program = (
-        f"import sys, realtime.engine.{module};"
+        f"import sys, realtime.engine.worker.{module};"
         "print([m for m in ('torch', 'transformers', 'tokenizers') if m in sys.modules])"
     )
     run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=ROOT)

@@ -25,7 +25,7 @@ from realtime.gateway.app import create_app
 from realtime.gateway.http import server
 from realtime.gateway.http.server import SEND_BUFFER, bind, serve
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 @asynccontextmanager

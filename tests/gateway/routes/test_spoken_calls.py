@@ -7,7 +7,7 @@ from pathlib import Path
 
 from fakes import undisturbed_logging
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "scripts"))
+sys.path.insert(0, str(Path(__file__).resolve().parents[3] / "scripts"))
 
 import bench_loss
 
