@@ -225,22 +225,22 @@ async def test_who_answers_and_who_interrupts(connect, respond, interrupt):
     }
     async with connect() as peer:
         await peer.configure(audio={"input": {"turn_detection": detection}})
-        await peer.say("what-is-two-plus-three.wav")
+        await peer.say("what-is-the-capital-of-france.mp3")
         if not respond:
             await peer.until("conversation.item.done")
             await peer.settled()
             assert "response.created" not in peer.kinds
             await peer.connection.response.create()
-        assert await peer.answer() == "Five."
+        assert await peer.answer() == "Paris."
         await peer.write("count to twenty")
         await peer.connection.response.create()
         await peer.until("response.output_text.delta")
-        await peer.interrupt("what-is-the-capital-of-france.mp3")
+        await peer.interrupt("what-is-two-plus-three.wav")
         done = (await peer.until("response.done")).response
         assert done.status == ("cancelled" if interrupt else "completed")
         if not respond:
             await peer.connection.response.create()
-        assert await peer.answer() == "Paris."
+        assert await peer.answer() == "Five."
 
 
 async def test_a_peer_takes_its_conversation_up_again(connect):
