@@ -96,6 +96,24 @@ def test_trimming_goes_down_to_two_thirds_in_one_step_and_keeps_the_last_turn():
     assert list(conversation.turns()) == [SystemTurn("Be brief."), UserTurn(("now",))]
 
 
+@pytest.mark.parametrize(
+    ("budget", "left"),
+    [
+        pytest.param(90, 9, id="it fits"),
+        pytest.param(89, 5, id="one token over"),
+        pytest.param(75, 5, id="two thirds are just five"),
+        pytest.param(74, 4, id="two thirds are just not five"),
+        pytest.param(15, 1, id="the last stays"),
+    ],
+)
+def test_over_the_budget_no_more_leaves_than_down_to_two_thirds(budget, left):
+    conversation = Conversation("c")
+    items = [conversation.add_user((f"turn {i} .",)) for i in range(9)]
+    assert conversation.tokens() == 9 * 10
+    assert conversation.trim(budget) == items[: 9 - left]
+    assert conversation.items == items[9 - left :]
+
+
 def test_answers_leave_too_when_no_further_user_item_comes():
     conversation = Conversation("c", system="Be brief.")
     conversation.add_user(("Go on.",))

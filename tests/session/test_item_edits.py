@@ -177,6 +177,19 @@ def test_speech_that_may_not_interrupt_is_answered_when_the_answer_is_over():
     assert names(reply(session, "Three."))[-1] == "Final"
 
 
+@pytest.mark.parametrize(
+    "said", [write("By the way."), CommitAsked(respond=False)], ids=["an item", "a commit"]
+)
+def test_only_what_wanted_an_answer_is_answered_when_the_one_before_is_over(said):
+    session = new_session(TurnSettings(interrupt=False))
+    say(session)
+    say(session)
+    assert requests(reply(session, "One.")), "an answer was owed"
+    receive(session, AudioReceived(quiet(400)), AudioReceived(loud(500)), said)
+    receive(session, ClearAsked())
+    assert names(reply(session, "Two.")) == ["Partial", "Final"]
+
+
 def test_a_commit_answers_nothing_unless_it_is_asked_to():
     session = new_session(TurnSettings(automatic=False))
     receive(session, AudioReceived(loud(500)))
@@ -220,6 +233,21 @@ def test_a_silence_is_one_since_the_user_last_said_something():
     assert "SilenceNoticed" not in names(receive(session, AudioReceived(loud(1200))))
     assert names(receive(session, AudioReceived(quiet(700)))) == ["SpeechStopped", "Committed"]
     assert receive(session, AudioReceived(quiet(3000))) == []
+
+
+@pytest.mark.parametrize(
+    "interruption",
+    [
+        pytest.param([AudioReceived(loud(300)), AudioReceived(quiet(600))], id="too short a word"),
+        pytest.param([AudioReceived(loud(300)), ClearAsked()], id="speech that the peer clears"),
+    ],
+)
+def test_speech_ends_a_silence_also_when_nothing_comes_of_it(interruption):
+    session = new_session(TurnSettings(idle_ms=1000), min_audio_ms=900)
+    say(session)
+    reply(session, "Yes.")
+    assert "SpeechStarted" in names(receive(session, *interruption))
+    assert receive(session, AudioReceived(quiet(5000))) == []
 
 
 @pytest.mark.parametrize("said", [ClearAsked(), CommitAsked(respond=False)])
@@ -287,8 +315,11 @@ def test_turning_detection_off_in_speech_keeps_the_audio_for_the_commit():
     receive(session, AudioReceived(quiet(400)), AudioReceived(loud(500)))
     assert session.hearing
     receive(session, Configured(TurnSettings(automatic=False)))
+    assert not session.hearing
     assert receive(session, AudioReceived(loud(200)), AudioReceived(quiet(900))) == []
-    (committed,) = told(receive(session, CommitAsked(respond=False)), Committed)
+    effects = receive(session, CommitAsked(respond=False))
+    assert names(effects) == ["Committed"], "in push-to-talk no speech starts or stops"
+    (committed,) = told(effects, Committed)
     assert len(committed.item.clips[0].pcm) == (300 + 500 + 200 + 900) * 16
     receive(session, Configured(TurnSettings()))
     assert "Committed" in names(say(session))
