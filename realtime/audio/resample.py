@@ -7,29 +7,32 @@ samples pass through float32 and are rounded here.
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 import soxr
 
 from realtime.audio.pcm import SAMPLE_RATE, Pcm
 from realtime.errors import AudioError
 
-# By how many samples at 16 kHz the output may trail the input, per input rate (measured, and
-# held by a test). soxr's fixed-rate filter trails by 1,888 at 8 kHz, which a telephone caller
-# would hear as 118 ms; its variable-rate filter, used here at a fixed rate, does not. At 44.1
-# and 48 kHz that one costs 2.6 ms of CPU per second of audio against 0.36.
+RATES = range(8_000, 48_001)
+FIXED = (44_100, 48_000)
+"""Rates that take soxr's fixed-rate filter, which costs 0.36 ms of CPU per second of audio here. At
+8 kHz it trails by 1,888 samples, which a telephone caller would hear as 118 ms, and at odd rates by
+1,250; all others take the variable-rate filter, at a fixed rate, which would cost 2.6 ms here."""
 LATENCY = {8_000: 480, 16_000: 0, 24_000: 160, 44_100: 643, 48_000: 585}
-VARIABLE = (8_000, 24_000)
+"""By how many samples at 16 kHz the output may trail the input at the usual rates (measured, and
+held by a test); at any other by no more than at the worst of these."""
 
 
 class Resampler:
     """Bring one stream of mono int16 from `rate` to 16 kHz."""
 
     def __init__(self, rate: int) -> None:
-        if rate not in LATENCY:
-            raise AudioError(f"a rate of {rate} Hz is not one of {', '.join(map(str, LATENCY))}")
+        if rate not in RATES:
+            raise AudioError(f"a rate of {rate} Hz is not one from {RATES[0]} to {RATES[-1]} Hz")
         self.filter: soxr.ResampleStream | None = None
         if rate != SAMPLE_RATE:
             self.filter = soxr.ResampleStream(
-                rate, SAMPLE_RATE, 1, dtype="float32", quality="HQ", vr=rate in VARIABLE
+                rate, SAMPLE_RATE, 1, dtype="float32", quality="HQ", vr=rate not in FIXED
             )
 
     def push(self, samples: Pcm) -> Pcm:
@@ -45,5 +48,17 @@ class Resampler:
         if self.filter is None:
             return samples
         resampled = self.filter.resample_chunk(samples.astype(np.float32), last=last)
-        rounded: Pcm = np.clip(np.rint(resampled), -32768, 32767).astype(np.int16)
-        return rounded
+        return rounded(resampled)
+
+
+def resample(pcm: Pcm, rate: int, wanted: int) -> Pcm:
+    """Bring a whole recording to another rate."""
+    if rate == wanted or not pcm.size:
+        return pcm
+    return rounded(soxr.resample(pcm.astype(np.float32), rate, wanted, quality="HQ"))
+
+
+def rounded(samples: npt.NDArray[np.float32]) -> Pcm:
+    """Round to int16; what is too loud for it is clipped."""
+    clipped: Pcm = np.clip(np.rint(samples), -32768, 32767).astype(np.int16)
+    return clipped

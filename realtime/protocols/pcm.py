@@ -14,9 +14,8 @@ from typing import Annotated, Literal, assert_never, cast
 import msgspec
 from msgspec import Meta
 
-from realtime.audio.g711 import decode_alaw, decode_mulaw
-from realtime.audio.pcm import SAMPLE_RATE, ByteJoiner, Pcm, ms_of
-from realtime.audio.resample import Resampler
+from realtime.audio.ingest import AudioFormat, Encoding, Ingest
+from realtime.audio.pcm import SAMPLE_RATE, ms_of
 from realtime.errors import BadMessage, ProtocolError, TooMuch, WrongType
 from realtime.session import events
 from realtime.session.events import Notice, PeerInput
@@ -28,7 +27,6 @@ MAX_MESSAGE = 1 << 20  # bytes, binary or text
 MAX_WRITTEN = 128 << 10  # bytes of a text message that can be one of ours, with all its escapes
 MAX_TEXT = 16 << 10  # bytes of UTF-8 in one `text` or `instruction`
 
-Encoding = Literal["s16le", "mulaw", "alaw"]
 TurnDetection = Literal["vad", "manual"]
 
 
@@ -280,49 +278,24 @@ ENCODER = msgspec.json.Encoder()
 
 
 class PcmCodec:
-    """Translate one connection's messages; hold its odd byte and its resampler."""
+    """Translate one connection's messages; hold its stream of audio."""
 
     def __init__(self, rate: int = SAMPLE_RATE, encoding: Encoding = "s16le") -> None:
         self.rate = rate
-        self.encoding = encoding
-        self.joiner = ByteJoiner()
-        self.resampler = Resampler(rate)
-        self.second = rate * (2 if encoding == "s16le" else 1)
+        self.ingest = Ingest(AudioFormat(encoding, rate))
 
     def decode(self, message: bytes | str) -> Iterator[PeerInput]:
         """Yield what a message says; long audio comes in pieces of at most a second."""
         if isinstance(message, str):
             said = read_text(message)
             if isinstance(said, Commit | Respond):
-                yield from self.flush()
+                # What the resampler still holds belongs to the utterance that ends.
+                yield from map(events.AudioReceived, self.ingest.flush())
             yield meaning(said)
             return
         if len(message) > MAX_MESSAGE:
             raise TooMuch(f"A message may have {MAX_MESSAGE} bytes; this one has {len(message)}.")
-        for at in range(0, len(message), self.second):
-            pcm = self.resampler.push(self.expand(message[at : at + self.second]))
-            if pcm.size:
-                yield events.AudioReceived(pcm)
-
-    def flush(self) -> Iterator[PeerInput]:
-        """Yield what the resampler still holds: it belongs to the utterance that ends."""
-        if self.rate != SAMPLE_RATE:
-            pcm = self.resampler.flush()
-            self.resampler = Resampler(self.rate)
-            if pcm.size:
-                yield events.AudioReceived(pcm)
-
-    def expand(self, data: bytes) -> Pcm:
-        """Turn bytes into samples at the peer's rate."""
-        match self.encoding:
-            case "s16le":
-                return self.joiner.push(data)
-            case "mulaw":
-                return decode_mulaw(data)
-            case "alaw":
-                return decode_alaw(data)
-            case _:
-                assert_never(self.encoding)
+        yield from map(events.AudioReceived, self.ingest.push(message))
 
     def encode(self, notice: Notice) -> Iterator[str]:
         """Yield the messages that say it."""

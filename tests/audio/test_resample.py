@@ -62,15 +62,21 @@ def test_the_duration_is_kept(rate: int, seconds: float):
     assert abs(output.size - seconds * SAMPLE_RATE) <= 1
 
 
-@pytest.mark.parametrize("rate", RATES)
-def test_the_output_never_trails_by_more_than_stated(rate: int):
+def trailing(rate: int) -> float:
+    """Measure by how many samples the output trails the input at most."""
     resampler = Resampler(rate)
     silence = np.zeros(rate // 50, np.int16)
-    received = given_back = 0
+    received, given_back, most = 0, 0, 0.0
     for _ in range(200):
         received += silence.size
         given_back += resampler.push(silence).size
-        assert received * SAMPLE_RATE / rate - given_back <= LATENCY[rate]
+        most = max(most, received * SAMPLE_RATE / rate - given_back)
+    return most
+
+
+@pytest.mark.parametrize("rate", RATES)
+def test_the_output_never_trails_by_more_than_stated(rate: int):
+    assert trailing(rate) <= LATENCY[rate]
 
 
 @pytest.mark.parametrize("rate", OTHER_RATES)
@@ -131,7 +137,12 @@ def test_sixteen_kilohertz_passes_through():
     assert resampler.flush().size == 0
 
 
-@pytest.mark.parametrize("rate", [0, -1, 1, 11_025, 96_000])
-def test_another_rate_is_an_error_that_lists_the_right_ones(rate: int):
-    with pytest.raises(AudioError, match="8000, 16000, 24000, 44100, 48000"):
+@pytest.mark.parametrize("rate", [8_000, 11_025, 12_000, 22_050, 32_000, 44_099, 44_100, 47_999])
+def test_no_rate_trails_by_more_than_the_worst_of_the_usual_ones(rate: int):
+    assert trailing(rate) <= max(LATENCY.values())
+
+
+@pytest.mark.parametrize("rate", [0, -1, 1, 7_999, 48_001, 96_000])
+def test_another_rate_is_an_error_that_says_which_there_are(rate: int):
+    with pytest.raises(AudioError, match=f"a rate of {rate} Hz is not one from 8000 to 48000 Hz"):
         Resampler(rate)

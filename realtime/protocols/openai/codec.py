@@ -12,13 +12,13 @@ from itertools import count
 from typing import Any, assert_never
 
 import msgspec
-import numpy as np
 
-from realtime.audio.pcm import ByteJoiner, ms_of
+from realtime.audio.ingest import AudioFormat, Ingest
+from realtime.audio.pcm import ms_of
 from realtime.protocols.openai import messages
 from realtime.protocols.openai.beta import SESSION_PLACES, old_event, old_param
 from realtime.protocols.openai.errors import SILENT, BadEvent, trouble_body
-from realtime.protocols.openai.formats import AudioFormat, Ingest
+from realtime.protocols.openai.formats import read_format
 from realtime.protocols.openai.items import Status, read_item, show_item, spoken_index
 from realtime.protocols.openai.messages import MAX_AUDIO, AnyClientEvent, read_event, unknown_type
 from realtime.protocols.openai.responses import (
@@ -35,7 +35,7 @@ from realtime.session.items import Item
 
 Event = dict[str, Any]
 ENCODER = msgspec.json.Encoder()
-RTP_SECOND = 32_000  # bytes of s16le at 16 kHz
+RTP = AudioFormat()  # as it comes from the transport
 
 
 class OpenAiCodec:
@@ -57,7 +57,7 @@ class OpenAiCodec:
         self.identity: Event = {"object": "realtime.session.session", "expires_at": expires_at}
         self.conversation = "conv_"
         self.ingest = Ingest(self.format)
-        self.joiner = ByteJoiner()
+        self.rtp = Ingest(RTP)
         self.ids = count(1)
         self.doing: AnyClientEvent | None = None
         """The client event that is being decoded."""
@@ -79,7 +79,7 @@ class OpenAiCodec:
     @property
     def format(self) -> AudioFormat:
         """Give the format of the audio that comes in."""
-        return AudioFormat.of(self.session["audio"]["input"]["format"])
+        return read_format(self.session["audio"]["input"]["format"])
 
     @property
     def push_to_talk(self) -> bool:
@@ -119,10 +119,7 @@ class OpenAiCodec:
         if not self.binary:
             raise BadEvent("Events are JSON text; audio goes as input_audio_buffer.append.")
         self.note_audio(data)
-        for at in range(0, len(data), RTP_SECOND):
-            pcm = self.joiner.push(data[at : at + RTP_SECOND])
-            if pcm.size:
-                yield events.AudioReceived(np.ascontiguousarray(pcm))
+        yield from map(events.AudioReceived, self.rtp.push(data))
 
     def meaning(self, said: AnyClientEvent) -> Iterator[PeerInput]:
         """Yield our words for the client's."""
@@ -131,6 +128,7 @@ class OpenAiCodec:
                 yield from self.append(audio)
             case messages.Commit():
                 yield from map(events.AudioReceived, self.ingest.flush())
+                self.ingest = Ingest(self.format)  # half a sample is forgotten
                 yield events.CommitAsked(respond=False)
             case messages.Clear():
                 self.ingest = Ingest(self.format)
@@ -182,7 +180,7 @@ class OpenAiCodec:
         merged = merge(self.session, patch, self.defaults)
         if self.bound not in (None, merged["type"]):
             raise not_of(self.bound, "session.type")
-        format = AudioFormat.of(merged["audio"]["input"]["format"])
+        format = read_format(merged["audio"]["input"]["format"])
         if format != self.format:
             if self.speaking or self.appended:
                 raise BadEvent(

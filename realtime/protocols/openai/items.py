@@ -12,9 +12,11 @@ from typing import Any, Literal, assert_never
 import msgspec
 from numpy.typing import NDArray
 
+from realtime.audio.ingest import AudioFormat
+from realtime.audio.pcm import SAMPLE_RATE
 from realtime.engine.api import Clip
 from realtime.protocols.openai.errors import BAD_TYPE, MISSING, TOO_MANY, BadEvent
-from realtime.protocols.openai.formats import AudioFormat
+from realtime.protocols.openai.formats import read_recording
 from realtime.protocols.openai.messages import (
     MAX_AUDIO,
     ItemId,
@@ -215,7 +217,7 @@ def read_user(
     written = [part for part in parts if isinstance(part, str)]
     check_text("".join([*written, transcript or ""]), at)
     samples = sum(len(part) for part in parts if not isinstance(part, str))
-    if samples > MAX_AUDIO_S * 16_000:
+    if samples > MAX_AUDIO_S * SAMPLE_RATE:
         raise BadEvent(f"An item may have {MAX_AUDIO_S} seconds of audio.", param=at)
     return UserDraft(id, tuple(parts), transcript)
 
@@ -224,7 +226,7 @@ def read_audio(data: bytes, format: AudioFormat, param: str) -> NDArray[Any]:
     """Read a recording."""
     if len(data) > min(MAX_AUDIO, MAX_AUDIO_S * format.second):
         raise BadEvent(f"An item may have {MAX_AUDIO_S} seconds of audio.", param=param)
-    return format.read(data, param)
+    return read_recording(data, format, param)
 
 
 def kind_of(part: dict[str, Any], at: str, allowed: tuple[str, ...]) -> str:

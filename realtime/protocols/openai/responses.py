@@ -11,7 +11,7 @@ from msgspec import Meta
 
 from realtime.engine.api import Sampling, Usage
 from realtime.protocols.openai.beta import modern
-from realtime.protocols.openai.formats import AudioFormat
+from realtime.protocols.openai.formats import read_format, show_format
 from realtime.protocols.openai.items import read_input, show_answer
 from realtime.protocols.openai.messages import check_kept, check_text, convert
 from realtime.protocols.openai.session import Defaults, SessionJson, check_tools, sampling
@@ -67,7 +67,7 @@ def read_response(
         check_text(asked.instructions, "response.instructions")
     output = (data.get("audio") or {}).get("output") or {}
     check_kept(output, "response.audio.output")
-    format = AudioFormat.of(session["audio"]["input"]["format"])
+    format = read_format(session["audio"]["input"]["format"])
     return ResponseOptions(
         instructions=asked.instructions,
         sampling=own_sampling(asked, session, defaults.sampling),
@@ -123,7 +123,7 @@ class Live:
             conversation=None if started.options.aside else conversation,
             metadata=echo.get("metadata"),
             max_output_tokens=echo.get("max_output_tokens") or session["max_output_tokens"],
-            output={"format": AudioFormat.of(output["format"]).json(), "voice": output["voice"]},
+            output={"format": show_format(read_format(output["format"])), "voice": output["voice"]},
         )
 
     @property

@@ -17,7 +17,7 @@ import msgspec
 from realtime.engine.api import Sampling
 from realtime.protocols.openai.beta import modern
 from realtime.protocols.openai.errors import MISSING, BadEvent
-from realtime.protocols.openai.formats import AudioFormat
+from realtime.protocols.openai.formats import USUAL, read_format, show_format
 from realtime.protocols.openai.messages import (
     MAX_KEPT,
     check_depth,
@@ -92,12 +92,12 @@ def default_session(defaults: Defaults) -> SessionJson:
         "include": None,
         "audio": {
             "input": {
-                "format": AudioFormat().json(),
+                "format": show_format(USUAL),
                 "transcription": None,
                 "noise_reduction": None,
                 "turn_detection": default_detection("server_vad", defaults),
             },
-            "output": {"format": AudioFormat().json(), "voice": defaults.voice, "speed": 1.0},
+            "output": {"format": show_format(USUAL), "voice": defaults.voice, "speed": 1.0},
         },
     }
 
@@ -142,7 +142,7 @@ def merge(current: SessionJson, patch: dict[str, Any], defaults: Defaults) -> Se
         before = current["audio"]["input"]["turn_detection"]
         heard["turn_detection"] = merged_detection(before, asked, defaults)
     for way in (merged["audio"]["input"], merged["audio"]["output"]):
-        way["format"] = AudioFormat.of(way["format"]).json()
+        way["format"] = show_format(read_format(way["format"]))
     # Honest as long as nothing here speaks; and pipecat dies of a tool_choice that is an object.
     merged["output_modalities"] = ["text"]
     if isinstance(merged["tool_choice"], dict):

@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 from protocols.openai.wire import SDK, spoken
 
+from realtime.audio.ingest import AudioFormat
 from realtime.engine.api import Clip
 from realtime.protocols.openai.errors import BadEvent
-from realtime.protocols.openai.formats import AudioFormat
+from realtime.protocols.openai.formats import USUAL
 from realtime.protocols.openai.items import (
     MAX_CONTENT,
     MAX_INPUT,
@@ -31,8 +32,8 @@ from realtime.session.items import (
     UserItem,
 )
 
-PCM = AudioFormat("audio/pcm", 16_000)
-ULAW = AudioFormat("audio/pcmu", 8_000)
+PCM = AudioFormat("s16le", 16_000)
+ULAW = AudioFormat("mulaw", 8_000)
 
 
 def message(role: str, *content: dict, **more) -> dict:
@@ -299,7 +300,7 @@ def test_items_are_shown_in_their_shape(item, role, content):
     validate(shown)
 
 
-@pytest.mark.parametrize("format", [AudioFormat(), PCM, ULAW, AudioFormat("audio/pcma", 8_000)])
+@pytest.mark.parametrize("format", [USUAL, PCM, ULAW, AudioFormat("alaw", 8_000)])
 def test_an_item_with_audio_can_be_put_back(format):
     item = spoken("i", 0.5, "What is it?")
     shown = show_item(item, format=format)
