@@ -235,12 +235,12 @@ async def test_who_answers_and_who_interrupts(connect, respond, interrupt):
         await peer.write("count to twenty")
         await peer.connection.response.create()
         await peer.until("response.output_text.delta")
-        await peer.interrupt("what-is-two-plus-three.wav")
+        await peer.interrupt("turn-on-the-kitchen-light.flac")
         done = (await peer.until("response.done")).response
         assert done.status == ("cancelled" if interrupt else "completed")
         if not respond:
             await peer.connection.response.create()
-        assert await peer.answer() == "Five."
+        assert await peer.answer() == "Okay, the kitchen light is on."
 
 
 async def test_a_peer_takes_its_conversation_up_again(connect):
