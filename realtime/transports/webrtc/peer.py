@@ -1,7 +1,8 @@
 """One WebRTC peer as a Transport: its audio as bytes, the texts of its data channel as text.
 
-aiortc does ICE, DTLS, SRTP and SCTP. Order, loss and Opus are ours (jitter.py, opus.py): aiortc
-would hold 320 ms back for ever after the first loss, and start a thread per peer to decode.
+aiortc does ICE, DTLS, SRTP and SCTP. Order, loss and Opus are ours (jitter.py, rtp_audio.py,
+audio/opus.py): aiortc would hold 320 ms back for ever after the first loss, and start a thread per
+peer to decode.
 """
 
 from __future__ import annotations

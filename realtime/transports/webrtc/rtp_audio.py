@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import av
 import numpy as np
 
+from realtime.audio.opus import OpusDecoder
 from realtime.audio.pcm import Pcm
 from realtime.audio.resample import Resampler
 from realtime.transports.webrtc.jitter import CLOCK, JitterBuffer, Packet, signed
@@ -26,29 +26,6 @@ MUTE_S = 3.0
 when the button for talking is let go, and what was said until then is to be answered."""
 
 MOST_MUTE = 10 * CLOCK
-
-
-class OpusDecoder:
-    """Decode the packets of one stream to mono at 48 kHz; Opus itself mixes two channels."""
-
-    def __init__(self) -> None:
-        context = av.CodecContext.create("libopus", "r")
-        assert isinstance(context, av.AudioCodecContext)
-        context.format = "s16"
-        context.layout = "mono"
-        context.sample_rate = CLOCK
-        self.context = context
-
-    def decode(self, payload: bytes) -> Pcm:
-        """Return the samples of a packet; none when it is no Opus."""
-        if not payload:
-            return np.empty(0, np.int16)  # to the decoder it would be the end
-        try:
-            frames = self.context.decode(av.Packet(payload))
-        except av.FFmpegError:
-            return np.empty(0, np.int16)
-        pieces = [frame.to_ndarray().reshape(-1) for frame in frames]
-        return np.concatenate(pieces) if pieces else np.empty(0, np.int16)
 
 
 class RtpAudio:
