@@ -12,7 +12,7 @@ from client.opening import address
 from client.tls import trust
 from realtime.audio.files import read
 from realtime.audio.pcm import to_bytes
-from realtime.cli.download import download, is_url
+from realtime.cli.shared.download import download, is_url
 from realtime.errors import AudioError, ConfigError
 
 MAX_TEXT = 16 * 1024  # bytes of UTF-8 that one message may carry

@@ -8,8 +8,8 @@ from collections.abc import AsyncGenerator, Callable, Iterable, Iterator
 from contextlib import aclosing
 from typing import cast
 
-from realtime.cli.batch.hearing import Ears
 from realtime.cli.batch.manifest import Job
+from realtime.cli.batch.recordings import Recordings
 from realtime.cli.batch.results import Answer, Answered, Error, Failed
 from realtime.engine.api import (
     AssistantTurn,
@@ -28,7 +28,11 @@ Record = Answered | Failed
 
 
 async def answer_all(
-    engine: Engine, jobs: Iterable[Job], ears: Ears, at_once: int, tell: Callable[[Record], None]
+    engine: Engine,
+    jobs: Iterable[Job],
+    recordings: Recordings,
+    at_once: int,
+    tell: Callable[[Record], None],
 ) -> None:
     """Answer every job, `at_once` of them at a time; `tell` gets each record as it is there.
 
@@ -38,26 +42,26 @@ async def answer_all(
     try:
         async with asyncio.TaskGroup() as group:
             for _ in range(at_once):
-                group.create_task(_answer_some(engine, rest, ears, tell))
+                group.create_task(_answer_some(engine, rest, recordings, tell))
     except* ModelError as lost:
         raise EngineError(f"the engine is lost: {lost.exceptions[0]}") from None
     except* RealtimeError as failed:
         raise failed.exceptions[0] from None
     finally:
-        ears.closed.set()
+        recordings.closed.set()
 
 
 async def _answer_some(
-    engine: Engine, jobs: Iterator[Job], ears: Ears, tell: Callable[[Record], None]
+    engine: Engine, jobs: Iterator[Job], recordings: Recordings, tell: Callable[[Record], None]
 ) -> None:
     for job in jobs:
-        tell(await answer(engine, job, ears))
+        tell(await answer(engine, job, recordings))
 
 
-async def answer(engine: Engine, job: Job, ears: Ears) -> Record:
+async def answer(engine: Engine, job: Job, recordings: Recordings) -> Record:
     """Answer one conversation; what goes wrong becomes its record, unless the engine is lost."""
     try:
-        return Answered(job.id, job.line, await converse(engine, job, ears))
+        return Answered(job.id, job.line, await converse(engine, job, recordings))
     except ModelError:
         raise
     except RealtimeError as error:
@@ -68,11 +72,11 @@ async def answer(engine: Engine, job: Job, ears: Ears) -> Record:
         return Failed(job.id, job.line, Error(RealtimeError.code, message))
 
 
-async def converse(engine: Engine, job: Job, ears: Ears) -> list[Answer]:
+async def converse(engine: Engine, job: Job, recordings: Recordings) -> list[Answer]:
     """Answer the turns in order; each answer is history for the next one."""
     # All of them first: what cannot be heard is found before any answer is paid for.
     asked = [
-        await asyncio.to_thread(ears.hear, question, template=job.template)
+        await asyncio.to_thread(recordings.turn, question, template=job.template)
         for question in job.questions
     ]
     turns: list[Turn] = [] if job.system is None else [SystemTurn(job.system)]

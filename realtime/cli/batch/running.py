@@ -13,8 +13,8 @@ from rich.console import Console
 
 from realtime import log
 from realtime.cli.batch.asking import Record, answer_all
-from realtime.cli.batch.hearing import Ears
 from realtime.cli.batch.manifest import Broken, Job, read
+from realtime.cli.batch.recordings import Recordings
 from realtime.cli.batch.report import Report
 from realtime.cli.batch.results import Failed, Results, results
 from realtime.engine.worker.engine import WorkerConfig, WorkerEngine
@@ -86,13 +86,13 @@ async def answer(
     loop = asyncio.get_running_loop()
     loop.add_signal_handler(signal.SIGTERM, task.cancel)
     # One thread for each conversation: slow downloads must not keep the others from being heard.
-    loop.set_default_executor(ThreadPoolExecutor(capacity(worker), "hearing"))
+    loop.set_default_executor(ThreadPoolExecutor(capacity(worker), "recordings"))
     log.configure(level="critical")  # what goes wrong is told as an error, once
     async with WorkerEngine(worker) as engine:
         with report.loading() as engine.on_loading:
             info = await engine.ready()
         engine.on_loading = None
-        ears = Ears(manifest.parent, info.context / TOKENS_PER_SECOND)
+        recordings = Recordings(manifest.parent, info.context / TOKENS_PER_SECOND)
         with report.answering(todo) as show:
 
             def tell(record: Record) -> None:
@@ -100,7 +100,7 @@ async def answer(
                 show(record)
 
             jobs = pending(manifest, out.finished)
-            await answer_all(engine, jobs, ears, capacity(worker), tell)
+            await answer_all(engine, jobs, recordings, capacity(worker), tell)
 
 
 def capacity(worker: WorkerConfig) -> int:

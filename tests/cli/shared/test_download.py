@@ -9,7 +9,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from realtime.cli.download import check, download, is_url
+from realtime.cli.shared.download import check, download, is_url
 from realtime.errors import AudioError
 
 RECORDING = b"RIFF" + bytes(200_000)

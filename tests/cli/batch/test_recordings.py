@@ -11,8 +11,8 @@ import soundfile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from realtime.cli.batch.hearing import LONGEST, SHORTEST_REST, Ears, clips, named
 from realtime.cli.batch.manifest import Recording
+from realtime.cli.batch.recordings import LONGEST, SHORTEST_REST, Recordings, clips, named
 from realtime.engine.api import Clip, UserTurn
 from realtime.errors import AudioError
 
@@ -22,18 +22,18 @@ def noise(samples: int, seed: int = 0) -> np.ndarray:
 
 
 @pytest.fixture
-def ears(tmp_path):
+def recordings(tmp_path):
     soundfile.write(tmp_path / "a.wav", noise(8_000), 16_000)
-    return Ears(tmp_path, max_s=60.0)
+    return Recordings(tmp_path, max_s=60.0)
 
 
-def test_parts_stay_in_order_and_paths_are_relative_to_the_manifest(ears):
-    turn = ears.hear((Recording("a.wav"), "What is it?"), template=True)
+def test_parts_stay_in_order_and_paths_are_relative_to_the_manifest(recordings):
+    turn = recordings.turn((Recording("a.wav"), "What is it?"), template=True)
     clip, text = turn.parts
     assert text == "What is it?"
     assert (clip.pcm == noise(8_000)).all()
-    absolute = Recording(str(ears.folder / "a.wav"))
-    assert ears.hear((absolute,), template=True).parts[0].id == clip.id
+    absolute = Recording(str(recordings.folder / "a.wav"))
+    assert recordings.turn((absolute,), template=True).parts[0].id == clip.id
 
 
 @settings(deadline=None, max_examples=25)
@@ -51,11 +51,11 @@ def test_the_same_samples_have_the_same_name_and_others_another():
     assert named(noise(100)).id == named(noise(100).copy()).id != named(noise(100, seed=1)).id
 
 
-def test_in_a_prompt_a_recording_is_one_clip(tmp_path, ears):
+def test_in_a_prompt_a_recording_is_one_clip(tmp_path, recordings):
     soundfile.write(tmp_path / "long.wav", noise(LONGEST + 1), 16_000)
-    assert len(ears.hear((Recording("long.wav"),), template=True).parts) == 2
+    assert len(recordings.turn((Recording("long.wav"),), template=True).parts) == 2
     with pytest.raises(AudioError, match=r"long\.wav lasts 30\.0 s"):
-        ears.hear((Recording("long.wav"),), template=False)
+        recordings.turn((Recording("long.wav"),), template=False)
 
 
 @pytest.mark.parametrize(
@@ -70,12 +70,12 @@ def test_in_a_prompt_a_recording_is_one_clip(tmp_path, ears):
         ("http://127.0.0.1:9/x.wav", "http://127.0.0.1:9/x.wav cannot be reached"),
     ],
 )
-def test_what_cannot_be_heard_is_named(tmp_path, ears, name, words):
+def test_what_cannot_be_heard_is_named(tmp_path, recordings, name, words):
     (tmp_path / "broken.mp3").write_bytes(b"no audio at all" * 50)
     soundfile.write(tmp_path / "short.wav", noise(800), 16_000)
     soundfile.write(tmp_path / "endless.wav", noise(8_000 * 61), 8_000)
     with pytest.raises(AudioError) as caught:
-        ears.hear((Recording(name),), template=True)
+        recordings.turn((Recording(name),), template=True)
     assert words in str(caught.value)
 
 
@@ -96,15 +96,15 @@ def server(tmp_path):
         thread.join()
 
 
-def test_an_address_is_fetched(ears, server):
-    turn = ears.hear((Recording(f"{server}/a.wav"),), template=True)
+def test_an_address_is_fetched(recordings, server):
+    turn = recordings.turn((Recording(f"{server}/a.wav"),), template=True)
     assert isinstance(turn, UserTurn)
     assert isinstance(turn.parts[0], Clip)
     with pytest.raises(AudioError, match=f"{server}/gone.wav: HTTP 404"):
-        ears.hear((Recording(f"{server}/gone.wav"),), template=True)
+        recordings.turn((Recording(f"{server}/gone.wav"),), template=True)
 
 
-def test_a_download_breaks_off_when_nobody_waits(ears, server):
-    ears.closed.set()
+def test_a_download_breaks_off_when_nobody_waits(recordings, server):
+    recordings.closed.set()
     with pytest.raises(AudioError, match="nobody waits"):
-        ears.fetch(f"{server}/a.wav")
+        recordings.fetch(f"{server}/a.wav")

@@ -10,7 +10,7 @@ from pathlib import Path
 from realtime.audio.files import read
 from realtime.audio.pcm import SAMPLE_RATE, Pcm
 from realtime.cli.batch.manifest import Question, Recording
-from realtime.cli.download import download, is_url
+from realtime.cli.shared.download import download, is_url
 from realtime.engine.api import Clip, UserTurn
 from realtime.errors import AudioError
 
@@ -23,7 +23,7 @@ SHORTEST_REST = SAMPLE_RATE
 
 
 @dataclass(frozen=True, slots=True)
-class Ears:
+class Recordings:
     """Reads recordings, from anywhere; blocks, so it is used in threads."""
 
     folder: Path
@@ -33,7 +33,7 @@ class Ears:
     closed: threading.Event = field(default_factory=threading.Event)
     """Set when nobody waits any more: a download then breaks off."""
 
-    def hear(self, question: Question, *, template: bool) -> UserTurn:
+    def turn(self, question: Question, *, template: bool) -> UserTurn:
         """Give a user turn with its recordings as clips; raise AudioError naming the recording."""
         parts: list[Clip | str] = []
         for part in question:
