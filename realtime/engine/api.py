@@ -6,7 +6,7 @@ assistant said, because re-tokenising decoded text gives other ids. Nothing here
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
@@ -215,7 +215,7 @@ class Engine(Protocol):
         """Tell what is loaded, or how far loading (again) has come. Never blocks."""
         ...
 
-    def generate(self, request: Request) -> AsyncIterator[Delta]:
+    def generate(self, request: Request) -> AsyncGenerator[Delta, None]:
         """Stream the answer; closing the iterator (or cancelling its task) cancels it.
 
         Raises Busy when no more requests are taken, EngineError when this response fails,

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncGenerator, Callable, Iterable
 
 from realtime.engine.api import Delta, Finish, Loading, ModelInfo, Request, Usage
 
@@ -45,7 +45,7 @@ class FakeEngine:
         """Tell `state`, which tests may set."""
         return self.state
 
-    async def generate(self, request: Request) -> AsyncIterator[Delta]:
+    async def generate(self, request: Request) -> AsyncGenerator[Delta, None]:
         """Play the script for this request."""
         self.requests.append(request)
         self.changed.set()

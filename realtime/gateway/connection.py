@@ -15,16 +15,16 @@ from __future__ import annotations
 import asyncio
 import math
 import time
-from collections.abc import AsyncGenerator, Iterable
+from collections.abc import Iterable
 from contextlib import aclosing
 from dataclasses import dataclass, replace
-from typing import Protocol, assert_never, cast
+from typing import Protocol, assert_never
 
 import structlog
 
 from realtime.audio.pcm import SAMPLE_RATE
 from realtime.config import ConnectionConfig, LimitsConfig
-from realtime.engine.api import Delta, Engine, Request
+from realtime.engine.api import Engine, Request
 from realtime.errors import (
     BadMessage,
     Busy,
@@ -345,8 +345,7 @@ class Connection:
 
     async def relay(self, request: Request) -> None:
         """Turn deltas into inputs; leaving closes the engine's iterator."""
-        stream = cast(AsyncGenerator[Delta, None], self.engine.generate(request))
-        async with aclosing(stream) as deltas:
+        async with aclosing(self.engine.generate(request)) as deltas:
             async for delta in deltas:
                 self.happen(TextDelta(request.id, delta.tokens, delta.text))
                 if delta.finish is not None:

@@ -6,12 +6,10 @@ import asyncio
 import os
 import statistics
 import time
-from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
-from typing import cast
 
 from realtime.engine.api import AssistantTurn, Clip, Delta, Request, Sampling, Turn, UserTurn
 from realtime.engine.worker.engine import WorkerConfig, WorkerEngine
@@ -146,7 +144,7 @@ async def trial(engine: WorkerEngine, clip: Clip) -> tuple[float, list[float]] |
     """
     long = ask("long", "long", (UserTurn(("Tell me everything.",)),), 2000)
     times: list[float] = []
-    stream = cast(AsyncGenerator[Delta, None], engine.generate(long))
+    stream = engine.generate(long)
     waiting: asyncio.Task[float] | None = None
     async with aclosing(stream):
         async for _ in stream:

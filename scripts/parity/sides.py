@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, replace
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import torch
@@ -85,7 +85,7 @@ async def ours(
     """
     deltas: list[Delta] = []
     tokens: list[int] = []
-    stream = cast(AsyncGenerator[Delta, None], engine.generate(request))
+    stream = engine.generate(request)
     async with aclosing(stream):
         async for delta in stream:
             deltas.append(delta)

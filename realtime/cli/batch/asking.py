@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import traceback
-from collections.abc import AsyncGenerator, Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import aclosing
-from typing import cast
 
 from realtime.cli.batch.manifest import Job
 from realtime.cli.batch.recordings import Recordings
 from realtime.cli.batch.results import Answer, Answered, Error, Failed
 from realtime.engine.api import (
     AssistantTurn,
-    Delta,
     Engine,
     Request,
     SystemTurn,
@@ -113,7 +111,7 @@ async def patiently(engine: Engine, request: Request) -> tuple[AssistantTurn, An
 
 async def generate(engine: Engine, request: Request) -> tuple[AssistantTurn, Answer]:
     """Collect one answer, as history and as a record."""
-    stream = cast(AsyncGenerator[Delta, None], engine.generate(request))
+    stream = engine.generate(request)
     async with aclosing(stream):
         deltas = [delta async for delta in stream]
     last = deltas[-1] if deltas else None

@@ -20,7 +20,7 @@ import asyncio
 import contextlib
 import itertools
 import secrets
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Self, assert_never
@@ -120,7 +120,7 @@ class WorkerEngine:
             self.news.clear()
             await self.news.wait()
 
-    async def generate(self, request: Request) -> AsyncIterator[Delta]:
+    async def generate(self, request: Request) -> AsyncGenerator[Delta, None]:
         """Stream the answer, across deaths of the worker; closing the iterator cancels it."""
         answer = self._admit(request)
         since = asyncio.get_running_loop().time()
