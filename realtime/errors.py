@@ -3,18 +3,18 @@
 * RealtimeError
     * BadMessage         one message of the peer cannot be understood (error; the session goes on)
     * ProtocolError      the peer broke the protocol                  (close 1002)
-    * WrongType          text where audio is due, or the reverse      (close 1003)
-    * TooMuch            the peer exceeded a limit                    (close 1009)
+        * WrongType          text where audio is due, or the reverse  (close 1003)
+        * TooMuch            the peer exceeded a limit                (close 1009)
     * TooMany            the peer sends too many messages             (close 1008)
     * SlowPeer           the peer does not read what it is sent       (close 1008)
-    * Busy               no capacity; retry later                     (HTTP 503, close 1013)
     * Refused            this peer may not come in                    (its HTTP status)
+    * LimitReached       the peer has had what its key may have       (HTTP 429, close 1008)
+    * Busy               no capacity; retry later                     (HTTP 503, close 1013)
     * AudioError         this is not audio that can be used           (the user's file or frames)
     * ConfigError        a setting, path or option cannot be used     (the operator's)
     * EngineError        the engine failed this one response
         * ContextTooLong     the conversation exceeds the model's context
         * WorkerLost         the worker died too often to finish this response
-        * LimitReached       the peer has had what its key may have   (HTTP 429)
     * ModelError         the checkpoint cannot be loaded              (the operator's)
 """
 
@@ -51,7 +51,7 @@ class WrongType(ProtocolError):
     close_code = 1003
 
 
-class TooMuch(RealtimeError):
+class TooMuch(ProtocolError):
     """The peer exceeded a stated limit."""
 
     code = "too_much"
@@ -70,17 +70,6 @@ class SlowPeer(RealtimeError):
 
     code = "slow_peer"
     close_code = 1008
-
-
-class Busy(RealtimeError):
-    """There is no room now; `retry_after` seconds from now there may be."""
-
-    code = "busy"
-    close_code = 1013
-
-    def __init__(self, message: str, *, retry_after: float) -> None:
-        super().__init__(message)
-        self.retry_after = retry_after
 
 
 class Refused(RealtimeError):
@@ -104,6 +93,28 @@ class Refused(RealtimeError):
         """The field or query parameter that is to blame."""
         self.headers = dict(headers or {})
         """Of the HTTP response, beside those that its status wants."""
+
+
+class LimitReached(RealtimeError):
+    """The peer has had what its key may have; `retry_after` seconds from now there is more."""
+
+    code = "rate_limit_exceeded"
+    close_code = 1008
+
+    def __init__(self, message: str, *, retry_after: float) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+class Busy(RealtimeError):
+    """There is no room now; `retry_after` seconds from now there may be."""
+
+    code = "busy"
+    close_code = 1013
+
+    def __init__(self, message: str, *, retry_after: float) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
 
 
 class AudioError(RealtimeError):
@@ -135,17 +146,6 @@ class WorkerLost(EngineError):
     """The worker died again and again while it worked on this response."""
 
     code = "worker_lost"
-
-
-class LimitReached(EngineError):
-    """The peer has had what its key may have; `retry_after` seconds from now there is more."""
-
-    code = "rate_limit_exceeded"
-    close_code = 1008
-
-    def __init__(self, message: str, *, retry_after: float) -> None:
-        super().__init__(message)
-        self.retry_after = retry_after
 
 
 class ModelError(RealtimeError):

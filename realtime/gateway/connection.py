@@ -316,7 +316,7 @@ class Connection:
         except Busy as error:
             message = f"{error} Try again in {error.retry_after:g} s."
             self.happen(ResponseFailed(request.id, error.code, message))
-        except EngineError as error:
+        except (EngineError, LimitReached) as error:
             self.happen(ResponseFailed(request.id, error.code, str(error)))
         except Exception:
             # ModelError comes here too: its text, with the worker's last words, is the operator's.

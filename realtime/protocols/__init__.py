@@ -1,7 +1,8 @@
 """Wire protocols as codecs: pure functions between a peer's messages and our events.
 
-A codec may resample and join odd bytes; it decides nothing. Whatever a peer sends wrong is one
-exception, ProtocolError or a subclass, whose close code the shell uses.
+A codec may resample and join odd bytes; it decides nothing. Whatever a peer sends wrong is one of
+two exceptions: a BadMessage, of which the peer is told while the session goes on, or a
+ProtocolError, after which it cannot, and whose close code the shell uses.
 """
 
 from __future__ import annotations
