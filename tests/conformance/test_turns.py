@@ -34,7 +34,7 @@ async def test_a_session_begins_as_the_server_means_it(connect):
     async with connect() as peer:
         session = (await peer.until("session.created")).session
         assert peer.events[0].type == "session.created"
-        assert (session.type, session.object) == ("realtime", "realtime.session.session")
+        assert (session.type, session.object) == ("realtime", "realtime.session")
         assert session.id.startswith("sess_")
         assert session.output_modalities == ["text"]
         assert session.audio.input.format.model_dump() == {"type": "audio/pcm", "rate": 24000}

@@ -128,7 +128,7 @@ async def test_a_conversation_survives_a_lost_connection_and_a_reload(chromium):
         await ask(page, "two", "Hello there.")
         assert len(engine.requests[-1].turns) == 3  # it is the same conversation
         await page.wait_for_function(
-            "() => sessionStorage['realtime.session.conversation']?.includes('two')"
+            "() => sessionStorage['realtime.conversation']?.includes('two')"
         )
         await expect(answers(page)).to_have_count(2)
         await page.reload()

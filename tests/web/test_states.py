@@ -208,7 +208,7 @@ async def test_developers_see_the_events_and_no_secret(chromium):
         await events.get_by_label("Filter the events").fill("session.created")
         await expect(events.get_by_role("listitem")).to_have_count(1)
         await events.get_by_text("session.created").click()
-        kept = "() => JSON.parse(sessionStorage['realtime.session.conversation'] ?? '{}').resume"
+        kept = "() => JSON.parse(sessionStorage['realtime.conversation'] ?? '{}').resume"
         resume = await (await page.wait_for_function(kept)).json_value()
         shown = events.locator("pre")
         await expect(shown).to_contain_text('"resume": "(hidden)"')

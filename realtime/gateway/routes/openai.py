@@ -215,7 +215,7 @@ class RealtimeRoutes:
         """Name the session that a key is for; it is made anew by each connection."""
         status = self.gateway.engine.status()
         named = {"model": status.name} if isinstance(status, ModelInfo) else {}
-        return {"object": "realtime.session.session", "id": f"sess_{secrets.token_hex(8)}", **named}
+        return {"object": "realtime.session", "id": f"sess_{secrets.token_hex(8)}", **named}
 
 
 def defaults_of(settings: Settings) -> Defaults:

@@ -54,7 +54,7 @@ class OpenAiCodec:
         self.session = default_session(defaults)
         self.bound: str | None = None
         """The type that the session must keep; None: it may change."""
-        self.identity: Event = {"object": "realtime.session.session", "expires_at": expires_at}
+        self.identity: Event = {"object": "realtime.session", "expires_at": expires_at}
         self.conversation = "conv_"
         self.ingest = Ingest(self.format)
         self.rtp = Ingest(RTP)

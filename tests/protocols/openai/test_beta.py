@@ -23,7 +23,7 @@ def wire() -> Wire:
 def test_a_session_is_flat():
     (created,) = wire().tell(READY)
     assert created["session"] == {
-        "object": "realtime.session.session",
+        "object": "realtime.session",
         "id": "sess_s",
         "model": "qwen2-audio",
         "expires_at": EXPIRES,

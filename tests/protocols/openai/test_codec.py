@@ -56,7 +56,7 @@ def test_a_session_is_created_with_all_that_clients_read():
     assert created["type"] == "session.created"
     assert created["session"] == {
         "type": "realtime",
-        "object": "realtime.session.session",
+        "object": "realtime.session",
         "id": "sess_s",
         "model": "qwen2-audio",
         "expires_at": EXPIRES,
