@@ -50,7 +50,7 @@ class Metrics:
         self.barge_ins = Counter(
             "realtime_barge_ins", "Answers stopped because the user spoke.", registry=registry
         )
-        self.guesses = Counter(
+        self.speculations = Counter(
             "realtime_guesses",
             "Answers begun at a pause, by what became of them: kept, lost.",
             ["outcome"],

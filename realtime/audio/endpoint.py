@@ -37,7 +37,7 @@ class EndpointConfig:
     min_speech_ms: int = 80
     """Of speech, within twice that time; less is no speech."""
     pause_ms: int = 200
-    """Silence after which an answer is asked for on a guess."""
+    """Silence after which an answer is asked for speculatively."""
     hangover_ms: int = 500
     """Silence that ends speech."""
     tail_ms: int = 200

@@ -138,7 +138,7 @@ class Connection:
         self.asked_after: float | None = None
         self.watching: asyncio.TimerHandle | None = None
         self.flushing: asyncio.TimerHandle | None = None
-        self.guess: str | None = None
+        self.speculation: str | None = None
         self.due: dict[str, Due] = {}
         """The answers that are due or under way."""
         self.left = False
@@ -285,19 +285,19 @@ class Connection:
                 case Generate(request, role):
                     answer = self.group.create_task(self.respond(request, role))
                     self.responses[request.id] = answer
-                    if role == "guess":
-                        self.guess = request.id
+                    if role == "speculation":
+                        self.speculation = request.id
                 case Confirm(response):
-                    self.guess = None
+                    self.speculation = None
                     self.engine.confirm(response)
                     self.allowance.confirm_response()
-                    self.metrics.guesses.labels("kept").inc()
+                    self.metrics.speculations.labels("kept").inc()
                 case Cancel(response):
                     if (task := self.responses.pop(response, None)) is not None:
                         task.cancel()
-                    if response == self.guess:
-                        self.guess = None
-                        self.metrics.guesses.labels("lost").inc()
+                    if response == self.speculation:
+                        self.speculation = None
+                        self.metrics.speculations.labels("lost").inc()
                     elif heard:
                         self.metrics.barge_ins.inc()
                 case _:
@@ -305,10 +305,10 @@ class Connection:
 
     # ---- answers --------------------------------------------------------------------------------
 
-    async def respond(self, request: Request, role: Role = "answer") -> None:
+    async def respond(self, request: Request, role: Role = "response") -> None:
         """Pass the engine's answer to the session, piece by piece."""
         try:
-            if role == "guess":
+            if role == "speculation":
                 self.allowance.check_response()
             elif request.priority != "low":  # a transcript is no answer
                 self.allowance.take_response()

@@ -73,7 +73,7 @@ class Conversation:
         """Number of the latest answer asked for; never goes back."""
         self.clips_made = 0
         self.items_made = 0
-        self.asides_made = 0
+        self.out_of_band_made = 0
         self.items: list[Item] = []
         self.question: Question | None = None
 
@@ -225,17 +225,17 @@ class Conversation:
             for draft in drafts
         ]
 
-    def guess(
+    def speculate(
         self, parts: tuple[Clip | str, ...], budget: int, sampling: Sampling
     ) -> Request | None:
         """Ask what the answer would be if the user said no more than `parts`; nothing is changed.
 
-        None when the turn would make the conversation lose older ones: that is not done on a guess.
+        None when the turn would make the conversation lose older ones: no speculation is worth it.
         """
         items = [*self.items, UserItem("", parts)]
         if self.tokens(items) > budget:
             return None
-        # The number of clips tells the guesses of one turn apart.
+        # The number of clips tells the speculations of one turn apart.
         name = f"{self.id}:{self.turn + 1}?{self.clips_made}"
         return Request(name, self.id, self.turns(items), sampling, priority="low")
 

@@ -65,7 +65,7 @@ class ResponseOptions:
     sampling: Sampling | None = None
     input: tuple[ItemDraft | Reference, ...] | None = None
     """In place of the conversation."""
-    aside: bool = False
+    out_of_band: bool = False
     """The answer does not become part of the conversation, and may come beside another one."""
     echo: dict[str, Any] = field(default_factory=dict)
     """What the codec wants back in ResponseStarted; nobody else looks at it."""
@@ -448,7 +448,7 @@ class Emit:
     notice: Notice
 
 
-Role = Literal["answer", "guess", "aside"]
+Role = Literal["response", "speculation", "out_of_band"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -456,8 +456,8 @@ class Generate:
     """Ask the engine; its deltas come back as inputs with the request's id."""
 
     request: Request
-    role: Role = "answer"
-    """Confirm or Cancel follows a guess; nobody waits for what is done aside."""
+    role: Role = "response"
+    """Confirm or Cancel follows a speculation; nobody waits for what is out of band."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -469,7 +469,7 @@ class Cancel:
 
 @dataclass(frozen=True, slots=True)
 class Confirm:
-    """The answer `response`, asked for on a guess, is wanted: somebody waits for it from now on."""
+    """The speculation `response` is wanted: somebody waits for it from now on."""
 
     response: str
 

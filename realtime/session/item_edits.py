@@ -28,7 +28,7 @@ from realtime.session.items import Answer, Item, ItemDraft, Reference, UserDraft
 Edit = ItemPut | ItemAsked | ItemDropped | ItemCut
 
 
-class Editing:
+class ItemEdits:
     """Edits one conversation within the limits of its session."""
 
     def __init__(

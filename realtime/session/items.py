@@ -52,7 +52,7 @@ class Answer:
 
     id: str
     turn: int
-    """Number of the answer in its conversation, from 1; 0: the peer wrote it, or it is aside."""
+    """Number of the answer in its conversation, from 1; 0: written by the peer, or out of band."""
     pieces: list[tuple[tuple[int, ...], str]] = field(default_factory=list)
     """Token ids and the text that they add; one without tokens was written by the peer."""
     played: int | None = None

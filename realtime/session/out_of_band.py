@@ -33,7 +33,7 @@ EXACTLY = Sampling(temperature=0.0, repetition_penalty=1.0, max_tokens=512)
 
 
 @dataclass(slots=True)
-class AsideAnswer:
+class OutOfBandResponse:
     """An answer that does not become part of the conversation."""
 
     answer: Answer
@@ -54,7 +54,7 @@ class Transcript:
         return sum(len(clip.pcm) for clip in self.item.clips) / 16_000
 
 
-class Asides:
+class OutOfBand:
     """The requests of one session that nobody's turn waits for."""
 
     def __init__(self, conversation: Conversation, prompt: str, *, most: int) -> None:
@@ -63,7 +63,7 @@ class Asides:
         """Answers at once."""
         self.prompt = prompt
         """Asks the model to write down what it hears."""
-        self.answers: dict[str, AsideAnswer] = {}
+        self.answers: dict[str, OutOfBandResponse] = {}
         self.transcripts: dict[str, Transcript] = {}
 
     @property
@@ -81,9 +81,9 @@ class Asides:
         """Ask for an answer out of band."""
         request = self.request("a", turns, sampling)
         answer = Answer(self.conversation.new_id(), 0)
-        self.answers[request.id] = AsideAnswer(answer, audio_tokens)
+        self.answers[request.id] = OutOfBandResponse(answer, audio_tokens)
         started = ResponseStarted(request.id, answer, None, options)
-        return [Emit(started), Generate(request, "aside")]
+        return [Emit(started), Generate(request, "out_of_band")]
 
     def transcribe(self, item: UserItem) -> list[Effect]:
         """Ask what was said in an item."""
@@ -94,33 +94,33 @@ class Asides:
         turns = (UserTurn((*item.clips, self.prompt)),)
         request = replace(self.request("t", turns, EXACTLY), priority="low")
         self.transcripts[request.id] = transcript
-        return [Generate(request, "aside")]
+        return [Generate(request, "out_of_band")]
 
     def request(self, kind: str, turns: tuple[Turn, ...], sampling: Sampling) -> Request:
         """Make a request that leaves what the engine keeps of the conversation alone."""
-        self.conversation.asides_made += 1
+        self.conversation.out_of_band_made += 1
         name = f"{self.conversation.id}~{kind}"
-        return Request(f"{name}{self.conversation.asides_made}", name, turns, sampling)
+        return Request(f"{name}{self.conversation.out_of_band_made}", name, turns, sampling)
 
     def receive(self, event: TextDelta | ResponseEnded | ResponseFailed) -> list[Effect] | None:
         """Take a piece or an end; None when it belongs to nothing here."""
-        if (aside := self.answers.get(event.response)) is not None:
-            return self.answered(aside, event)
+        if (live := self.answers.get(event.response)) is not None:
+            return self.answered(live, event)
         if (transcript := self.transcripts.get(event.response)) is not None:
             return self.transcribed(transcript, event)
         return None
 
     def answered(
-        self, aside: AsideAnswer, event: TextDelta | ResponseEnded | ResponseFailed
+        self, live: OutOfBandResponse, event: TextDelta | ResponseEnded | ResponseFailed
     ) -> list[Effect]:
         """Deliver a piece of an answer, or end it."""
         match event:
             case TextDelta(response, tokens, text):
-                aside.answer.pieces.append((tokens, text))
+                live.answer.pieces.append((tokens, text))
                 if not text:
                     return []
-                partial = Partial(0, aside.partials, text, response)
-                aside.partials += 1
+                partial = Partial(0, live.partials, text, response)
+                live.partials += 1
                 return [Emit(partial)]
             case ResponseEnded(response, finish, usage):
                 return [self.end(response, Final(0, "", finish, usage))]
@@ -130,9 +130,9 @@ class Asides:
 
     def end(self, response: str, final: Final) -> Emit:
         """Close an answer; its text is what was delivered."""
-        aside = self.answers.pop(response)
-        usage = with_audio(final.usage, aside.audio_tokens)
-        return Emit(replace(final, text=aside.answer.text, usage=usage, response=response))
+        live = self.answers.pop(response)
+        usage = with_audio(final.usage, live.audio_tokens)
+        return Emit(replace(final, text=live.answer.text, usage=usage, response=response))
 
     def transcribed(
         self, transcript: Transcript, event: TextDelta | ResponseEnded | ResponseFailed

@@ -6,7 +6,7 @@ from realtime.audio.pcm import SAMPLE_RATE
 from realtime.engine.api import Clip
 
 
-class Draft:
+class PendingTurn:
     """Clips and texts of the turn to come, and the instruction that every turn gets."""
 
     def __init__(self, max_text_bytes: int) -> None:

@@ -32,7 +32,7 @@ Finish = Literal["stop", "length", "interrupted"]
 Reason = Literal["speech", "asked"]
 
 
-class Delivery:
+class Responses:
     """One answer after the other."""
 
     def __init__(self, conversation: Conversation, turns: Turns) -> None:

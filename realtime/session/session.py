@@ -8,9 +8,9 @@ by then stays in the conversation; late pieces of a stopped answer carry its id 
 one place. If nothing was delivered, the question is still open, and what the user says next
 continues that same turn.
 
-At a short pause the utterance is frozen and its answer asked for on a guess, held back: the end of
-speech confirms it, more speech (or a word that changes the turn) drops it. The peer sees nothing of
-a guess but that its answer comes sooner.
+At a short pause the utterance is frozen and its answer asked for speculatively, held back: the end
+of speech confirms it, more speech (or a word that changes the turn) drops it. The peer sees nothing
+of a speculation but that its answer comes sooner.
 
 Time is sample positions: the same audio gives the same events however it was cut.
 """
@@ -72,11 +72,11 @@ from realtime.session.events import (
     TextReceived,
     TurnSettings,
 )
-from realtime.session.item_edits import Editing, trouble
+from realtime.session.item_edits import ItemEdits, trouble
 from realtime.session.items import Item
-from realtime.session.out_of_band import Asides
-from realtime.session.pending import Draft
-from realtime.session.response import Delivery, Reason, audio_of
+from realtime.session.out_of_band import OutOfBand
+from realtime.session.pending import PendingTurn
+from realtime.session.response import Reason, Responses, audio_of
 from realtime.session.turn_table import Move, Turns, User
 
 UNCHANGED = ResponseOptions()
@@ -114,7 +114,7 @@ class SessionConfig:
 
 
 @dataclass(slots=True)
-class Guess:
+class Speculation:
     """An answer asked for at a pause, held back until the end of speech is certain."""
 
     utterance: Utterance
@@ -147,19 +147,21 @@ class Session:
         # Of a conversation that is taken up again, it is not what its last peer wanted.
         conversation.system = config.instructions or None
         self.turns = Turns()
-        self.delivery = Delivery(conversation, self.turns)
-        self.owed = False
+        self.responses = Responses(conversation, self.turns)
+        self.answer_owed = False
         """The user has spoken during an answer that was not to be stopped."""
-        self.guess: Guess | None = None
+        self.speculation: Speculation | None = None
         self.going_on: int | None = None
         """Where a turn was too long and the user spoke on; told when that is a turn of its own."""
         self.onset = 0
         """Where the speech being heard began."""
         self.silent_from: int | None = None
         """Since when the user has said nothing to the last answer."""
-        self.draft = Draft(config.max_text_bytes)
-        self.asides = Asides(conversation, config.transcription_prompt, most=config.max_asides)
-        self.editing = Editing(
+        self.pending = PendingTurn(config.max_text_bytes)
+        self.out_of_band = OutOfBand(
+            conversation, config.transcription_prompt, most=config.max_asides
+        )
+        self.item_edits = ItemEdits(
             conversation,
             min_audio_ms=config.min_audio_ms,
             max_turn_s=config.max_turn_s,
@@ -186,9 +188,9 @@ class Session:
             case ItemsResponseAsked(options):
                 return self.respond_to_items(options)
             case ItemAsked():
-                return [*self.editing.apply(event)]
+                return [*self.item_edits.apply(event)]
             case ItemPut() | ItemDropped() | ItemCut():
-                return [*self.drop_guess(), *self.editing.apply(event)]
+                return [*self.drop_speculation(), *self.item_edits.apply(event)]
             case Configured(settings):
                 return self.configure(settings)
             case CancelAsked(response):
@@ -196,7 +198,7 @@ class Session:
             case ClearAsked():
                 return self.clear()
             case Played(turn, chars):
-                self.delivery.note_played(turn, chars)
+                self.responses.note_played(turn, chars)
                 return []
             case ResetAsked():
                 effects = self.stop_answer("asked") + self.clear()
@@ -218,7 +220,7 @@ class Session:
     @property
     def response(self) -> str | None:
         """Give the id of the answer that is due or under way."""
-        return self.delivery.response
+        return self.responses.response
 
     @property
     def hearing(self) -> bool:
@@ -242,7 +244,7 @@ class Session:
         self.settings = settings
         own = settings.instructions
         self.conversation.system = (self.config.instructions if own is None else own) or None
-        return [*self.drop_guess(), Emit(SettingsApplied())]
+        return [*self.drop_speculation(), Emit(SettingsApplied())]
 
     # ---- the user speaks ------------------------------------------------------------------------
 
@@ -277,13 +279,13 @@ class Session:
         if self.response is not None and self.settings.interrupt:
             return [started, *self.stop_answer("speech", Move.INTERRUPT)]
         self.turns.move(Move.SPEAK)
-        return [started, *(self.delivery.cut_unplayed() if self.response is None else [])]
+        return [started, *(self.responses.cut_unplayed() if self.response is None else [])]
 
     def coming_item(self) -> str:
         """Give the id of the item that is being spoken."""
-        if self.draft.item is None:
-            self.draft.item = self.conversation.new_id()
-        return self.draft.item
+        if self.pending.item is None:
+            self.pending.item = self.conversation.new_id()
+        return self.pending.item
 
     def speech_stopped(self, at: int) -> list[Effect]:
         """Tell that the speech which was announced is over."""
@@ -294,9 +296,9 @@ class Session:
 
     def keep(self, utterance: Utterance, respond: bool) -> list[Effect]:
         """Keep a full window of a turn that goes on, up to the limit of a turn."""
-        self.draft.clips.append(self.conversation.clip(utterance.pcm))
+        self.pending.clips.append(self.conversation.clip(utterance.pcm))
         # The next part could overrun the limit, so the turn ends with this one.
-        if self.draft.seconds + self.endpointer.config.window_s <= self.config.max_turn_s:
+        if self.pending.seconds + self.endpointer.config.window_s <= self.config.max_turn_s:
             return []
         message = f"The turn reached {self.config.max_turn_s} s and is answered as it stands."
         told = self.speech_went_on()
@@ -316,13 +318,13 @@ class Session:
         effects = self.speech_went_on() if long_enough else []
         self.going_on = None
         effects += self.speech_stopped(utterance.end)
-        if respond and self.guess is not None and self.guess.utterance == utterance:
-            return effects + self.confirm(self.guess, hangover_ms)
-        effects += self.drop_guess()
+        if respond and self.speculation is not None and self.speculation.utterance == utterance:
+            return effects + self.confirm(self.speculation, hangover_ms)
+        effects += self.drop_speculation()
         if long_enough:
-            self.draft.clips.append(self.conversation.clip(utterance.pcm))
-        elif not self.draft.clips:
-            self.draft.item = None
+            self.pending.clips.append(self.conversation.clip(utterance.pcm))
+        elif not self.pending.clips:
+            self.pending.item = None
             ms = len(utterance.pcm) * 1000 / SAMPLE_RATE
             message = f"{ms:.0f} ms of audio are too short; at least {self.config.min_audio_ms} ms."
             return [*effects, trouble("audio_too_short", message)]
@@ -336,18 +338,18 @@ class Session:
     def turn_ended(self, hangover_ms: float = 0.0, *, respond: bool) -> list[Effect]:
         """Make what was said and written an item; answer it, now or once it is our turn."""
         if not respond:
-            return self.commit_draft()
+            return self.commit_pending()
         if self.response is not None and not self.settings.interrupt:
-            self.owed = True
-            return self.commit_draft()
+            self.answer_owed = True
+            return self.commit_pending()
         return self.ask(hangover_ms)
 
-    def commit_draft(self) -> list[Effect]:
+    def commit_pending(self) -> list[Effect]:
         """Make what was said and written an item of the conversation."""
-        if not self.draft:
+        if not self.pending:
             return []
-        parts, id = self.draft.parts(), self.draft.item
-        self.draft.clear()
+        parts, id = self.pending.parts(), self.pending.item
+        self.pending.clear()
         self.silent_from = None
         return self.add_item(parts, id)
 
@@ -355,9 +357,9 @@ class Session:
         """Add what the user said, and have it written down if the peer wants that."""
         item = self.conversation.add_user(parts, id)
         committed = Emit(Committed(item, self.conversation.previous(item.id)))
-        effects: list[Effect] = [committed, *self.editing.trim()]
+        effects: list[Effect] = [committed, *self.item_edits.trim()]
         if self.settings.transcribe and item.clips:
-            effects += self.asides.transcribe(item)
+            effects += self.out_of_band.transcribe(item)
         return effects
 
     def notice_silence(self) -> list[Effect]:
@@ -386,43 +388,43 @@ class Session:
         """Hear on; what was asked at the pause is void."""
         if self.hearing:
             self.turns.move(Move.RESUME)
-        return self.drop_guess()
+        return self.drop_speculation()
 
     def speculate(self, utterance: Utterance) -> list[Effect]:
         """Ask what the answer would be, if this is all that is said."""
         clip = self.conversation.clip(utterance.pcm)
-        parts = self.draft.parts(clip)
-        request = self.conversation.guess(parts, self.config.budget_tokens, self.sampling)
+        parts = self.pending.parts(clip)
+        request = self.conversation.speculate(parts, self.config.budget_tokens, self.sampling)
         if request is None:
             return []
-        self.guess = Guess(utterance, clip, request)
-        return [Generate(request, "guess")]
+        self.speculation = Speculation(utterance, clip, request)
+        return [Generate(request, "speculation")]
 
     def hold(self, event: TextDelta | ResponseEnded | ResponseFailed) -> None:
-        """Keep a piece of the guess; anything else is late news of an answer that was stopped."""
-        if self.guess is None or event.response != self.guess.response:
+        """Keep a piece of the speculation; others are late news of an answer that was stopped."""
+        if self.speculation is None or event.response != self.speculation.response:
             return
         if isinstance(event, ResponseFailed):
-            self.guess = None  # it is asked for again, in earnest, at the end of speech
+            self.speculation = None  # it is asked for again, in earnest, at the end of speech
         else:
-            self.guess.held.append(event)
+            self.speculation.held.append(event)
 
-    def confirm(self, guess: Guess, hangover_ms: float) -> list[Effect]:
-        """Make the guess the answer and pass on what has come of it."""
-        self.guess = None
-        parts, id = self.draft.parts(guess.clip), self.draft.item
-        self.draft.clear()
+    def confirm(self, speculation: Speculation, hangover_ms: float) -> list[Effect]:
+        """Make the speculation the answer and pass on what has come of it."""
+        self.speculation = None
+        parts, id = self.pending.parts(speculation.clip), self.pending.item
+        self.pending.clear()
         effects = self.add_item(parts, id)
-        effects += self.answer_is_due(guess.request, hangover_ms)
-        released = [effect for event in guess.held for effect in self.answered(event)]
-        return [*effects, Confirm(guess.response), *released]
+        effects += self.answer_is_due(speculation.request, hangover_ms)
+        released = [effect for event in speculation.held for effect in self.answered(event)]
+        return [*effects, Confirm(speculation.response), *released]
 
-    def drop_guess(self) -> list[Effect]:
-        """Forget the guess: the turn is another one."""
-        if self.guess is None:
+    def drop_speculation(self) -> list[Effect]:
+        """Forget the speculation: the turn is another one."""
+        if self.speculation is None:
             return []
-        cancel = Cancel(self.guess.response)
-        self.guess = None
+        cancel = Cancel(self.speculation.response)
+        self.speculation = None
         return [cancel]
 
     # ---- the user asks --------------------------------------------------------------------------
@@ -430,14 +432,14 @@ class Session:
     def commit(self, respond: bool) -> list[Effect]:
         """End the utterance now."""
         taken_up = self.response is not None and self.endpointer.config.automatic
-        if respond and taken_up and not self.hearing and not self.draft.texts:
+        if respond and taken_up and not self.hearing and not self.pending.texts:
             # The end of speech was found just before the peer asked for it: nothing was lost.
             return [trouble("nothing_to_commit", "The utterance is already being answered.")]
         events = self.endpointer.commit()
         if events:
             return self.heard(events, respond=respond)
-        if self.draft:
-            return self.ask() if respond else self.commit_draft()
+        if self.pending:
+            return self.ask() if respond else self.commit_pending()
         return [trouble("nothing_to_commit", "There is no audio to commit.")]
 
     def respond(self) -> list[Effect]:
@@ -446,31 +448,31 @@ class Session:
             events = self.endpointer.commit()
             if events:
                 return self.heard(events)
-        if self.draft or (self.response is None and self.conversation.unanswered):
+        if self.pending or (self.response is None and self.conversation.unanswered):
             return self.ask()
         return [trouble("nothing_to_answer", "Nothing was said or written since the last answer.")]
 
     def ask(self, hangover_ms: float = 0.0) -> list[Effect]:
         """Turn what was said and written into an item and ask for its answer."""
         reason: Reason = "speech" if hangover_ms else "asked"
-        effects = self.stop_answer(reason) + self.drop_guess() + self.commit_draft()
+        effects = self.stop_answer(reason) + self.drop_speculation() + self.commit_pending()
         return effects + self.begin_answer(UNCHANGED, hangover_ms=hangover_ms)
 
     def respond_to_items(self, options: ResponseOptions) -> list[Effect]:
         """Answer the items as they stand, or those that the peer gives."""
-        if not options.aside and self.response is not None:
+        if not options.out_of_band and self.response is not None:
             message = "An answer is under way; wait for its end, or cancel it first."
             return [trouble("response_active", message)]
-        if options.aside and self.asides.full:
+        if options.out_of_band and self.out_of_band.full:
             return [trouble("too_many_responses", "Too many answers are under way already.")]
-        items = None if options.input is None else self.editing.resolve(options.input)
+        items = None if options.input is None else self.item_edits.resolve(options.input)
         if isinstance(items, Emit):
             return [items]
-        if not options.aside:
-            return [*self.drop_guess(), *self.begin_answer(options, items)]
+        if not options.out_of_band:
+            return [*self.drop_speculation(), *self.begin_answer(options, items)]
         turns = self.conversation.turns(items, options.instructions)
         sampling = options.sampling or self.sampling
-        return self.asides.respond(turns, audio_of(turns), sampling, options)
+        return self.out_of_band.respond(turns, audio_of(turns), sampling, options)
 
     def begin_answer(
         self,
@@ -480,7 +482,7 @@ class Session:
         hangover_ms: float = 0.0,
     ) -> list[Effect]:
         """Ask for an answer to the items, or to the conversation."""
-        effects: list[Effect] = [*self.editing.trim()]
+        effects: list[Effect] = [*self.item_edits.trim()]
         turns = self.conversation.turns(items, options.instructions)
         request = self.request(turns, options.sampling or self.sampling)
         effects += self.answer_is_due(request, hangover_ms, options)
@@ -493,15 +495,15 @@ class Session:
 
     def take_text(self, text: str) -> list[Effect]:
         """Keep a written instruction for the turn that is being spoken, or the next."""
-        if self.draft.write(text):
-            return self.drop_guess()
+        if self.pending.write(text):
+            return self.drop_speculation()
         limit = self.config.max_text_bytes
         return [trouble("too_much", f"The text of a turn is limited to {limit} bytes.")]
 
     def set_instruction(self, text: str) -> list[Effect]:
         """Keep an instruction for every further turn."""
-        if self.draft.instruct(text):
-            return self.drop_guess()
+        if self.pending.instruct(text):
+            return self.drop_speculation()
         limit = self.config.max_text_bytes
         return [trouble("too_much", f"An instruction is limited to {limit} bytes.")]
 
@@ -512,8 +514,8 @@ class Session:
         if self.silent_from is not None:
             self.silent_from = self.endpointer.position
         stopped = self.speech_stopped(self.endpointer.position)
-        self.draft.clear()
-        return [*self.drop_guess(), *stopped, Emit(Cleared())]
+        self.pending.clear()
+        return [*self.drop_speculation(), *stopped, Emit(Cleared())]
 
     # ---- the peer goes and comes ----------------------------------------------------------------
 
@@ -521,7 +523,7 @@ class Session:
         """Stop the answer; it is asked for anew if the peer comes back."""
         question = self.conversation.question
         if question is not None:
-            if self.owed:  # what was said meanwhile belongs to the question
+            if self.answer_owed:  # what was said meanwhile belongs to the question
                 items = [item for item in self.conversation.items if item is not question.answer]
                 question.turns = self.conversation.turns(items)
             arrived = self.response is None and (sent or question.answer.played_out)
@@ -549,10 +551,10 @@ class Session:
         """Pass a piece to the answer that it belongs to."""
         if event.response == self.response:
             return self.answered(event)
-        aside = self.asides.receive(event)
-        if aside is None:
+        effects = self.out_of_band.receive(event)
+        if effects is None:
             self.hold(event)
-        return aside or []
+        return effects or []
 
     def answer_is_due(
         self,
@@ -561,38 +563,34 @@ class Session:
         options: ResponseOptions = UNCHANGED,
     ) -> list[Effect]:
         """Open the answer and wait for it from now on."""
-        self.owed = False
+        self.answer_owed = False
         self.silent_from = None
-        begun = self.delivery.begin(request.id, audio_of(request.turns), hangover_ms, options)
-        answer = self.delivery.answer
+        begun = self.responses.begin(request.id, audio_of(request.turns), hangover_ms, options)
+        answer = self.responses.answer
         self.conversation.question = Question(answer, request.turns, request.sampling, options)
         return [begun]
 
     def answered(self, event: TextDelta | ResponseEnded | ResponseFailed) -> list[Effect]:
         """Deliver a piece of the answer; at its end, see whether the user waits for another."""
-        effects = self.delivery.take(event)
+        effects = self.responses.take(event)
         if self.response is not None:
             return effects
         self.silent_from = None if self.hearing else self.endpointer.position
-        return [*effects, *self.pay()]
-
-    def pay(self) -> list[Effect]:
-        """Answer what was said during an answer that was not to be stopped."""
-        if not (self.owed and self.conversation.spoken_after(self.delivery.answer.id)):
-            return []
-        return self.begin_answer(UNCHANGED)
+        if self.answer_owed and self.conversation.spoken_after(self.responses.answer.id):
+            effects += self.begin_answer(UNCHANGED)
+        return effects
 
     def stop_answer(self, reason: Reason, move: Move = Move.END) -> list[Effect]:
         """Stop the answer, if there is one; what was said to it meanwhile is not answered."""
-        self.owed = False
+        self.answer_owed = False
         if self.response is not None:
             self.conversation.question = None
-        return self.delivery.stop(reason, move)
+        return self.responses.stop(reason, move)
 
     def cancel(self, response: str | None) -> list[Effect]:
         """Stop the answer that the peer means."""
         if response not in (None, self.response):
-            effects = self.asides.cancel(response)
+            effects = self.out_of_band.cancel(response)
         else:
             effects = self.stop_answer("asked")
         return effects or [trouble("nothing_to_cancel", "No such answer is under way.")]

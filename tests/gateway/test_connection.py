@@ -136,7 +136,7 @@ async def test_speech_during_an_answer_stops_it_and_keeps_what_was_delivered():
     assert len(c.peer.of("final")) == 2
 
 
-async def test_an_answer_guessed_at_a_pause_is_told_when_speech_is_over():
+async def test_an_answer_speculated_on_at_a_pause_is_told_when_speech_is_over():
     async with call("Hello there.") as c:
         c.peer.say(np.concatenate((quiet(400), loud(500), quiet(300))).tobytes())
         await until(c, lambda engine: engine.finished)
@@ -151,7 +151,7 @@ async def test_an_answer_guessed_at_a_pause_is_told_when_speech_is_over():
     assert c.count("realtime_first_token_seconds_count") == 1
 
 
-async def test_a_guess_that_speech_disproves_is_cancelled_and_counted():
+async def test_a_speculation_that_speech_disproves_is_cancelled_and_counted():
     gate = asyncio.Event()
     async with call(gated(gate)) as c:
         c.peer.say(np.concatenate((quiet(400), loud(500), quiet(300))).tobytes())

@@ -269,8 +269,8 @@ def test_an_answer_that_failed_says_why_before_its_end():
     [
         events.Cleared(),
         events.ItemGone("item_1"),
-        events.Partial(0, 0, "aside", "c~a1"),
-        events.Final(0, "aside", "stop", response="c~a1"),
+        events.Partial(0, 0, "By the way.", "c~a1"),
+        events.Final(0, "By the way.", "stop", response="c~a1"),
     ],
 )
 def test_of_items_and_answers_aside_nothing_is_said(notice):

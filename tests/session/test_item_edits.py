@@ -57,7 +57,7 @@ from realtime.session.items import (
 from realtime.session.session import Session, SessionConfig
 
 ANSWER = ItemsResponseAsked(ResponseOptions())
-ASIDE = ItemsResponseAsked(ResponseOptions(aside=True, echo={"topic": "aside"}))
+OUT_OF_BAND = ItemsResponseAsked(ResponseOptions(out_of_band=True, echo={"topic": "weather"}))
 
 
 def new_session(settings: TurnSettings | None = None, **config) -> Session:
@@ -259,10 +259,10 @@ def test_what_the_peer_does_with_a_silence_ends_it(said):
     assert receive(session, AudioReceived(quiet(400))) == []
 
 
-def test_looking_at_an_item_loses_no_guess():
+def test_looking_at_an_item_loses_no_speculation():
     session = new_session(speculate=True)
     effects = receive(session, *(AudioReceived(p) for p in (quiet(400), loud(600), quiet(300))))
-    assert [e.role for e in effects if isinstance(e, Generate)] == ["guess"]
+    assert [e.role for e in effects if isinstance(e, Generate)] == ["speculation"]
     assert codes(receive(session, ItemAsked("nowhere"))) == ["item_not_found"]
     assert names(receive(session, AudioReceived(quiet(400)))).count("Confirm") == 1
 
@@ -325,10 +325,10 @@ def test_turning_detection_off_in_speech_keeps_the_audio_for_the_commit():
     assert "Committed" in names(say(session))
 
 
-def test_settings_drop_a_guess_that_they_make_wrong():
+def test_settings_drop_a_speculation_that_they_make_wrong():
     session = new_session(speculate=True)
     effects = receive(session, *(AudioReceived(p) for p in (quiet(400), loud(600), quiet(300))))
-    assert [e.role for e in effects if isinstance(e, Generate)] == ["guess"]
+    assert [e.role for e in effects if isinstance(e, Generate)] == ["speculation"]
     dropped = receive(session, Configured(TurnSettings(instructions="Be brief.")))
     assert names(dropped) == ["Cancel", "SettingsApplied"]
     (request,) = requests(receive(session, AudioReceived(quiet(400))))
@@ -385,7 +385,9 @@ def test_a_recording_longer_than_the_window_becomes_several_clips():
         (ItemsResponseAsked(ResponseOptions(input=(Reference("no"),))), "item_not_found"),
         (
             ItemsResponseAsked(
-                ResponseOptions(aside=True, input=(UserDraft(None, (np.zeros(9, np.int16),)),))
+                ResponseOptions(
+                    out_of_band=True, input=(UserDraft(None, (np.zeros(9, np.int16),)),)
+                )
             ),
             "audio_too_short",
         ),
@@ -433,10 +435,10 @@ def test_an_answer_is_cut_to_what_the_user_has_had_as_often_as_wanted():
     session = new_session()
     say(session)
     reply(session, "One,", " two,", " three.")
-    answer = session.delivery.answer.id
+    answer = session.responses.answer.id
     for chars, kept in [(None, (1, 2, 3)), (99, (1, 2, 3)), (12, (1, 2)), (12, (1, 2)), (0, ())]:
         assert names(receive(session, ItemCut(answer, chars))) == ["ItemTruncated"]
-        assert session.delivery.answer.tokens == kept
+        assert session.responses.answer.tokens == kept
     assert [type(turn) for turn in session.conversation.turns()] == [UserTurn]
 
 
@@ -459,7 +461,7 @@ def test_an_answer_is_not_asked_about_items_that_left_for_it():
     effects = receive(session, ANSWER)
     assert told(effects, ItemGone)
     (request,) = requests(effects)
-    left = [i for i in order(session) if i != session.delivery.answer.id]
+    left = [i for i in order(session) if i != session.responses.answer.id]
     assert len(request.turns) == len(left)
 
 
@@ -471,15 +473,15 @@ def test_an_answer_may_have_its_own_instructions_sampling_and_input():
     (request,) = requests(receive(session, ItemsResponseAsked(options)))
     assert request.turns == (SystemTurn("Be brief."), UserTurn(("b\nc",)))
     assert request.sampling == sampling
-    assert order(session) == ["A", "B", session.delivery.answer.id]
+    assert order(session) == ["A", "B", session.responses.answer.id]
 
 
-def test_an_answer_aside_leaves_the_conversation_alone_and_runs_beside_another():
+def test_an_answer_out_of_band_leaves_the_conversation_alone_and_runs_beside_another():
     session = new_session()
     receive(session, write("a", "A"), ANSWER)
-    effects = receive(session, ASIDE)
+    effects = receive(session, OUT_OF_BAND)
     (started,), (request,) = told(effects, ResponseStarted), requests(effects)
-    assert started.options.echo == {"topic": "aside"}
+    assert started.options.echo == {"topic": "weather"}
     assert request.conversation != session.conversation.id
     effects = stream(session, request.id, "By", " the way.")
     assert [p.response for p in told(effects, Partial)] == [request.id] * 2
@@ -489,25 +491,25 @@ def test_an_answer_aside_leaves_the_conversation_alone_and_runs_beside_another()
     assert names(reply(session, "Yes.")) == ["Partial", "Final"]
 
 
-def test_answers_aside_are_bounded_and_each_can_be_stopped():
+def test_answers_out_of_band_are_bounded_and_each_can_be_stopped():
     session = new_session()
     receive(session, write("a", "A"))
-    live = [requests(receive(session, ASIDE))[0].id for _ in range(4)]
-    assert codes(receive(session, ASIDE)) == ["too_many_responses"]
+    live = [requests(receive(session, OUT_OF_BAND))[0].id for _ in range(4)]
+    assert codes(receive(session, OUT_OF_BAND)) == ["too_many_responses"]
     effects = receive(session, CancelAsked(live[2]))
     assert effects[0] == Cancel(live[2])
     assert [final.reason for final in told(effects, Final)] == ["asked"]
     assert stream(session, live[2], "late") == []
     (failed,) = told(receive(session, ResponseFailed(live[0], "busy", "Full.")), Final)
     assert failed.failure == Trouble("busy", "Full.")
-    assert codes(receive(session, ASIDE, ASIDE)) == []
+    assert codes(receive(session, OUT_OF_BAND, OUT_OF_BAND)) == []
 
 
 def test_a_conversation_taken_up_again_repeats_no_id():
     first = new_session()
     endpointer = Endpointer(LoudVad(), EndpointConfig())
     second = Session(first.conversation, endpointer, SessionConfig())
-    ids = [requests(receive(session, write("a"), ASIDE))[0].id for session in (first, second)]
+    ids = [requests(receive(session, write("a"), OUT_OF_BAND))[0].id for session in (first, second)]
     assert len(set(ids)) == 2
 
 
@@ -553,7 +555,7 @@ OPTIONS = st.builds(
     ResponseOptions,
     instructions=st.none() | st.just("Be brief."),
     input=st.none() | st.lists(DRAFTS | st.builds(Reference, IDS), max_size=2).map(tuple),
-    aside=st.booleans(),
+    out_of_band=st.booleans(),
 )
 SETTINGS = st.builds(
     TurnSettings,
@@ -635,5 +637,5 @@ def test_any_order_of_events_keeps_what_a_strict_peer_relies_on(speculate, scrip
         assert (session.response in announced) == (session.response is not None)
         assert len(order(session)) == len(set(order(session)))
         assert {response for response in engine if "~t" not in response} == announced | (
-            {session.guess.response} if session.guess else set()
+            {session.speculation.response} if session.speculation else set()
         ), "the engine works on what is wanted, and on nothing else"

@@ -174,7 +174,7 @@ def test_a_piece_without_text_is_kept_and_not_announced():
     speak(session)
     effects = receive(session, TextDelta(session.response, (7,), ""))
     assert effects == []
-    assert session.delivery.answer.tokens == (7,)
+    assert session.responses.answer.tokens == (7,)
 
 
 def test_usage_reaches_the_peer():
@@ -428,7 +428,7 @@ def test_too_much_text_is_refused_and_the_rest_kept():
     assert receive(session, TextReceived("12345")) == []
     assert codes(receive(session, TextReceived("äöü"))) == ["too_much"]
     assert codes(receive(session, InstructionSet("x" * 11))) == ["too_much"]
-    assert session.draft.texts == ["12345"]
+    assert session.pending.texts == ["12345"]
 
 
 def test_an_open_question_can_be_asked_again():
@@ -577,47 +577,52 @@ def test_a_long_conversation_loses_its_oldest_turns_and_says_so():
     assert session.conversation.tokens() <= 200
 
 
-# ---- guesses ------------------------------------------------------------------------------------
+# ---- speculation ------------------------------------------------------------------------------
 
 
-def guessing(*events: Input, **settings) -> tuple[Session, list[Effect]]:
+def speculating(*events: Input, **settings) -> tuple[Session, list[Effect]]:
     """Pause after speech: the answer has been asked for, the end of speech is not certain."""
     session = new_session(speculate=True, **settings)
     return session, receive(session, *events, quiet(400), loud(1000), quiet(300))
 
 
 def test_a_pause_asks_for_the_answer_and_tells_the_peer_nothing():
-    session, effects = guessing()
+    session, effects = speculating()
     assert kinds(effects) == ["SpeechStarted", "Generate"]
     assert asked(effects)[0].request.priority == "low"
-    guess = session.guess.response
-    assert receive(session, TextDelta(guess, (1,), "Hel"), TextDelta(guess, (2,), "lo")) == []
+    speculation = session.speculation.response
+    assert (
+        receive(session, TextDelta(speculation, (1,), "Hel"), TextDelta(speculation, (2,), "lo"))
+        == []
+    )
     assert not session.conversation.items
 
 
-def test_the_end_of_speech_confirms_the_guess_and_releases_its_pieces():
-    session, effects = guessing()
+def test_the_end_of_speech_confirms_the_speculation_and_releases_its_pieces():
+    session, effects = speculating()
     (generate,) = asked(effects)
-    guess = generate.request.id
-    receive(session, TextDelta(guess, (1,), "Hel"))
+    speculation = generate.request.id
+    receive(session, TextDelta(speculation, (1,), "Hel"))
     effects = receive(session, quiet(300))
     assert kinds(effects) == ["SpeechStopped", "Confirm", "Partial"]
     assert session.conversation.turns()[0] == generate.request.turns[0]
-    effects = receive(session, TextDelta(guess, (2,), "lo"), ResponseEnded(guess, "stop"))
+    effects = receive(
+        session, TextDelta(speculation, (2,), "lo"), ResponseEnded(speculation, "stop")
+    )
     assert notices(effects, Final) == [Final(1, "Hello", "stop", None, (("hangover", 500),))]
 
 
-def test_a_guess_that_is_complete_is_released_as_a_whole():
-    session, _ = guessing()
-    guess = session.guess.response
-    receive(session, TextDelta(guess, (1,), "Hello"), ResponseEnded(guess, "stop"))
+def test_a_speculation_that_is_complete_is_released_as_a_whole():
+    session, _ = speculating()
+    speculation = session.speculation.response
+    receive(session, TextDelta(speculation, (1,), "Hello"), ResponseEnded(speculation, "stop"))
     effects = receive(session, quiet(300))
     assert kinds(effects) == ["SpeechStopped", "Confirm", "Partial", "Final"]
     assert session.turns.response is Response.NONE
 
 
-def test_a_guess_is_the_turn_that_is_asked_without_guessing():
-    _, effects = guessing(TextReceived("Why?"), InstructionSet("Be brief."))
+def test_a_speculation_is_the_turn_that_is_asked_without_speculation():
+    _, effects = speculating(TextReceived("Why?"), InstructionSet("Be brief."))
     plain = new_session()
     receive(plain, TextReceived("Why?"), InstructionSet("Be brief."))
     (sure,) = asked(speak(plain))
@@ -626,20 +631,20 @@ def test_a_guess_is_the_turn_that_is_asked_without_guessing():
     assert turn.parts[0].pcm.tobytes() == sure.request.turns[0].parts[0].pcm.tobytes()
 
 
-def test_more_speech_drops_the_guess_and_its_late_pieces():
-    session, _ = guessing()
-    guess = session.guess.response
+def test_more_speech_drops_the_speculation_and_its_late_pieces():
+    session, _ = speculating()
+    speculation = session.speculation.response
     assert kinds(receive(session, loud(200))) == ["Cancel"]
-    assert receive(session, TextDelta(guess, (1,), "Hello")) == []
+    assert receive(session, TextDelta(speculation, (1,), "Hello")) == []
     effects = receive(session, quiet(600))
     assert kinds(effects) == ["Generate", "SpeechStopped", "Confirm"]
-    assert asked(effects)[0].request.id != guess
+    assert asked(effects)[0].request.id != speculation
     assert len(asked(effects)[0].request.turns[0].parts[0].pcm) == (300 + 1500 + 200) * MS
 
 
 @pytest.mark.parametrize("change", [TextReceived("Why?"), InstructionSet("Be brief.")])
-def test_a_word_that_changes_the_turn_drops_the_guess(change):
-    session, _ = guessing()
+def test_a_word_that_changes_the_turn_drops_the_speculation(change):
+    session, _ = speculating()
     assert kinds(receive(session, change)) == ["Cancel"]
     effects = receive(session, quiet(300))
     assert kinds(effects) == ["SpeechStopped", "Generate"]
@@ -647,25 +652,25 @@ def test_a_word_that_changes_the_turn_drops_the_guess(change):
 
 
 @pytest.mark.parametrize("end", [ClearAsked(), ResetAsked()])
-def test_clearing_drops_the_guess(end):
-    session, _ = guessing()
+def test_clearing_drops_the_speculation(end):
+    session, _ = speculating()
     assert kinds(receive(session, end)) == ["Cancel", "SpeechStopped"]
     assert receive(session, quiet(1000)) == []
 
 
-def test_commit_in_a_pause_confirms_the_guess():
-    session, _ = guessing()
+def test_commit_in_a_pause_confirms_the_speculation():
+    session, _ = speculating()
     assert kinds(receive(session, CommitAsked())) == ["SpeechStopped", "Confirm"]
 
 
-def test_a_guess_that_fails_is_asked_again_in_earnest():
-    session, _ = guessing()
-    assert receive(session, ResponseFailed(session.guess.response, "busy", "Full.")) == []
+def test_a_speculation_that_fails_is_asked_again_in_earnest():
+    session, _ = speculating()
+    assert receive(session, ResponseFailed(session.speculation.response, "busy", "Full.")) == []
     (generate,) = asked(receive(session, quiet(300)))
     assert generate.request.priority == "normal"
 
 
-def test_no_older_turn_is_lost_for_a_guess():
+def test_no_older_turn_is_lost_for_a_speculation():
     session = new_session(speculate=True, budget_tokens=100)
     for _ in range(2):
         effects = speak(session, 1000)
@@ -720,7 +725,7 @@ class Peer:
     def __init__(self, session: Session) -> None:
         self.session = session
         self.live: dict[str, int] = {}
-        self.guess: str | None = None
+        self.speculation: str | None = None
         self.open_turn: int | None = None
         self.seq = 0
         self.text = ""
@@ -729,19 +734,19 @@ class Peer:
     def see(self, effect: Effect) -> None:
         match effect:
             case Generate(request) if request.priority == "low":
-                assert self.guess is None, "one guess at a time"
-                assert not self.live, "nobody guesses while an answer is due"
-                self.guess = request.id
+                assert self.speculation is None, "one speculation at a time"
+                assert not self.live, "no speculation while an answer is due"
+                self.speculation = request.id
             case Confirm(response):
-                assert response == self.guess
-                self.guess = None
+                assert response == self.speculation
+                self.speculation = None
                 self.live[response] = self.open_turn = self.session.conversation.turn
                 self.seq, self.text = 0, ""
-            case Cancel(response) if response == self.guess:
-                self.guess = None
+            case Cancel(response) if response == self.speculation:
+                self.speculation = None
             case Generate(request):
                 assert not self.live, "one answer at a time"
-                assert self.guess is None, "a guess is confirmed or cancelled first"
+                assert self.speculation is None, "a speculation is confirmed or cancelled first"
                 assert isinstance(request.turns[-1], UserTurn)
                 assert all(
                     isinstance(p, str) or len(p.pcm) >= 1600 for p in request.turns[-1].parts
@@ -778,8 +783,8 @@ def test_any_order_of_events_keeps_the_invariants(automatic, speculate, script):
     peer = Peer(session)
     past = "c:0"
     for step in script:
-        guess = session.guess and session.guess.response
-        live = session.response or guess or past
+        speculation = session.speculation and session.speculation.response
+        live = session.response or speculation or past
         event = (
             {
                 "delta": TextDelta(live, (1, 2), "ab"),
@@ -798,9 +803,9 @@ def test_any_order_of_events_keeps_the_invariants(automatic, speculate, script):
         if before is not None and session.response != before:
             past = before
         assert (session.response is not None) == bool(peer.live)
-        if step == "fail" and session.guess is None:
-            peer.guess = None  # it ended by itself
-        assert (session.guess is not None) == (peer.guess is not None)
+        if step == "fail" and session.speculation is None:
+            peer.speculation = None  # it ended by itself
+        assert (session.speculation is not None) == (peer.speculation is not None)
         assert (session.turns.response is not Response.NONE) == bool(peer.live)
         assert session.hearing == peer.speaking
         kinds_of_turns = [type(turn) for turn in session.conversation.turns()]

@@ -91,7 +91,7 @@ def test_sessions_make_every_move_of_the_table():
         session = Session(
             Conversation("c"), endpointer, SessionConfig(speculate=chance.random() < 0.5)
         )
-        session.turns = session.delivery.turns = Watched()
+        session.turns = session.responses.turns = Watched()
         session.receive(Configured(TurnSettings(interrupt=chance.random() < 0.5)))
         for _ in range(30):
             live = session.response or ""

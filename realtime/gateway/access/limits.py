@@ -113,14 +113,14 @@ class Allowance:
         self.responses.owe(1)
 
     def check_response(self) -> None:
-        """Raise LimitReached when no answer is left; a guess costs nothing until it is wanted."""
+        """Raise LimitReached when no answer is left; a speculation costs nothing until wanted."""
         if self.responses.size and self.responses.fill() < 1:
             wait = self.responses.wait(1)
             message = f"This key may have {self.responses.size} answers per minute; "
             raise LimitReached(message + f"the next one in {wait:.1f} s.", retry_after=wait)
 
     def confirm_response(self) -> None:
-        """Count a guess that is wanted; others may have taken the last answer meanwhile."""
+        """Count a speculation that is wanted; others may have taken the last answer meanwhile."""
         self.responses.owe(1)
 
     def take_mint(self) -> None:

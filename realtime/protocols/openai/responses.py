@@ -72,7 +72,7 @@ def read_response(
         instructions=asked.instructions,
         sampling=own_sampling(asked, session, defaults.sampling),
         input=None if asked.input is None else read_input(asked.input, format),
-        aside=asked.conversation == "none",
+        out_of_band=asked.conversation == "none",
         echo={
             "metadata": asked.metadata,
             "max_output_tokens": asked.max_output_tokens,
@@ -101,7 +101,7 @@ class Live:
     item: str
     previous: str | None
     conversation: str | None
-    """None: it is aside."""
+    """None: it is out of band."""
     metadata: dict[str, str] | None
     max_output_tokens: int | str
     output: dict[str, Any]
@@ -120,7 +120,7 @@ class Live:
             id=PREFIX + started.response,
             item=started.answer.id,
             previous=started.previous,
-            conversation=None if started.options.aside else conversation,
+            conversation=None if started.options.out_of_band else conversation,
             metadata=echo.get("metadata"),
             max_output_tokens=echo.get("max_output_tokens") or session["max_output_tokens"],
             output={"format": show_format(read_format(output["format"])), "voice": output["voice"]},

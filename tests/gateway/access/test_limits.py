@@ -67,7 +67,7 @@ def test_a_session_that_was_not_opened_after_all_costs_nothing(clock):
     assert allowance.sessions == 1
 
 
-def test_a_guess_costs_nothing_until_it_is_wanted(clock):
+def test_a_speculation_costs_nothing_until_it_is_wanted(clock):
     allowance = Allowance(LimitsConfig(responses_per_minute=1), clock)
     for _ in range(5):
         allowance.check_response()

@@ -307,7 +307,7 @@ async def test_audio_over_the_limit_is_not_heard_and_told_once_a_second():
         assert heard < 10
 
 
-async def test_a_guess_that_is_wanted_counts_once():
+async def test_a_speculation_that_is_wanted_counts_once():
     async with serving(limited(responses_per_minute=10)) as place:
         async with place.connect("/v1/pcm", **bearer(KEY)) as socket:
             await socket.send(question())

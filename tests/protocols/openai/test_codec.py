@@ -165,7 +165,11 @@ def test_a_response_with_nothing_to_say_about_it(response):
     wire = Wire()
     wire.send({"type": "response.create", **response})
     (asked,) = wire.inputs
-    assert (asked.options.input, asked.options.sampling, asked.options.aside) == (None, None, False)
+    assert (asked.options.input, asked.options.sampling, asked.options.out_of_band) == (
+        None,
+        None,
+        False,
+    )
 
 
 BAD = [
@@ -635,7 +639,7 @@ def test_out_of_band_beside_another_response():
     response = {"conversation": "none", "metadata": {"topic": "x"}, "input": []}
     wire.send({"type": "response.create", "response": response})
     (asked,) = wire.inputs
-    assert (asked.options.aside, asked.options.input) == (True, ())
+    assert (asked.options.out_of_band, asked.options.input) == (True, ())
     told = wire.tell(
         started("c:2", "item_B", None, asked.options),
         events.Partial(0, 0, "Aside.", "c:2"),
@@ -643,9 +647,11 @@ def test_out_of_band_beside_another_response():
         final(response="c:2"),
         final(),
     )
-    aside = [kind for kind in (*ANSWER, "response.output_text.delta", *TAIL) if "conv" not in kind]
+    out_of_band = [
+        kind for kind in (*ANSWER, "response.output_text.delta", *TAIL) if "conv" not in kind
+    ]
     other = ["response.output_text.delta", *TAIL]
-    assert kinds(told) == [*aside[:4], other[0], *aside[4:], *other[1:]]
+    assert kinds(told) == [*out_of_band[:4], other[0], *out_of_band[4:], *other[1:]]
     created, done = told[0]["response"], told[8]["response"]
     assert created["conversation_id"] is done["conversation_id"] is None
     assert created["metadata"] == done["metadata"] == {"topic": "x"}

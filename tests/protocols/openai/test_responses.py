@@ -22,7 +22,7 @@ def test_a_response_like_the_others():
     for asked in ({}, dict.fromkeys(("instructions", "input", "conversation", "metadata"))):
         found = options(asked)
         assert (found.instructions, found.sampling, found.input) == (None, None, None)
-        assert not found.aside
+        assert not found.out_of_band
 
 
 def test_a_response_of_its_own():
@@ -40,7 +40,7 @@ def test_a_response_of_its_own():
         }
     )
     assert found.instructions == "Be brief."
-    assert found.aside
+    assert found.out_of_band
     reference, draft = found.input
     assert reference == Reference("i")
     assert isinstance(draft, UserDraft)
