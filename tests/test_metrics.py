@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from realtime.metrics import Metrics
-from realtime.session.events import Final, Partial, Pong, SpeechStopped, Trouble
+from realtime.session.events import Cleared, Final, Partial, SpeechStopped, Trouble
 
 
 def value(metrics: Metrics, name: str, **labels: str) -> float | None:
@@ -19,7 +19,7 @@ def test_notices_are_counted_by_what_they_are():
         Final(3, "Well", "interrupted"),
         Trouble("busy", "Later."),
         Partial(1, 0, "a user's secret"),
-        Pong(),
+        Cleared(),
     ):
         metrics.note(notice)
     assert value(metrics, "realtime_utterances_total") == 1

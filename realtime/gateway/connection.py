@@ -37,7 +37,7 @@ from realtime.errors import (
 from realtime.gateway.access.limits import Allowance, Bucket, seconds_of
 from realtime.gateway.outbox import Outbox
 from realtime.metrics import Metrics
-from realtime.protocols import Codec
+from realtime.protocols import Codec, Reply
 from realtime.session.events import (
     AudioReceived,
     Cancel,
@@ -204,12 +204,15 @@ class Connection:
             for event in self.codec.decode(message):
                 if self.left:
                     return
-                if self.may(event):
+                if isinstance(event, Reply):
+                    self.reply(event.messages)
+                elif self.may(event):
                     self.happen(event)
                 if len(message) > LARGE:
                     await asyncio.sleep(0)
         except BadMessage as error:
-            self.tell(Trouble(error.code, str(error)))
+            self.reply(self.codec.refuse(error))
+            self.metrics.errors.labels(error.code).inc()
         except RealtimeError as error:
             self.fail(error.code, str(error), error.close_code)
         except Exception:
@@ -249,6 +252,12 @@ class Connection:
             self.complained_at = now
             self.tell(Trouble(LimitReached.code, self.allowance.no_more_audio(seconds)))
         return False
+
+    def reply(self, messages: Iterable[bytes | str]) -> None:
+        """Answer the peer without asking the session."""
+        self.send(messages)
+        if self.outbox.overflowed:
+            self.give_up()
 
     def happen(self, event: Input) -> None:
         """Give the session one fact, do all that it orders, and see whether we go on."""
@@ -359,11 +368,15 @@ class Connection:
 
     def tell(self, notice: Notice) -> None:
         """Put a notice into the outbox."""
-        for message in self.codec.encode(notice):
-            self.outbox.put(message)
+        self.send(self.codec.encode(notice))
         self.metrics.note(notice)
         if isinstance(notice, Final) and (limits := self.allowance.limits()):
             self.tell(LimitsLeft(limits))
+
+    def send(self, messages: Iterable[bytes | str]) -> None:
+        """Put messages into the outbox."""
+        for message in messages:
+            self.outbox.put(message)
 
     async def write(self) -> None:
         """Send what is told, in order; close at the end."""

@@ -8,19 +8,32 @@ ProtocolError, after which it cannot, and whose close code the shell uses.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from typing import Protocol
 
+from realtime.errors import BadMessage
 from realtime.session.events import Notice, PeerInput
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """Wire messages that answer the peer at once; the session has no part in it."""
+
+    messages: tuple[bytes | str, ...]
 
 
 class Codec(Protocol):
     """One connection's translator; it holds stream state (resampler, odd byte), no policy."""
 
-    def decode(self, message: bytes | str) -> Iterator[PeerInput]:
-        """Yield what a wire message says.
+    def decode(self, message: bytes | str) -> Iterator[PeerInput | Reply]:
+        """Yield what a wire message says, and what is to be answered at once, in order.
 
-        Raises ProtocolError (WrongType, TooMuch) when the stream cannot be trusted any more.
+        Raises BadMessage, or ProtocolError when the stream cannot be trusted any more.
         """
+        ...
+
+    def refuse(self, error: BadMessage) -> Iterable[bytes | str]:
+        """Give the wire messages that tell of a message which was not understood."""
         ...
 
     def encode(self, notice: Notice) -> Iterable[bytes | str]:

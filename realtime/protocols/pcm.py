@@ -17,6 +17,7 @@ from msgspec import Meta
 from realtime.audio.ingest import AudioFormat, Encoding, Ingest
 from realtime.audio.pcm import SAMPLE_RATE, ms_of
 from realtime.errors import BadMessage, ProtocolError, TooMuch, WrongType
+from realtime.protocols import Reply
 from realtime.session import events
 from realtime.session.events import Notice, PeerInput
 
@@ -143,7 +144,8 @@ class Ping(ClientMessage, frozen=True, tag="ping"):
     """Is anybody there?"""
 
 
-AnyClientMessage = Text | Instruction | Commit | Respond | Cancel | Clear | Played | Reset | Ping
+AskingMessage = Text | Instruction | Commit | Respond | Cancel | Clear | Played | Reset
+AnyClientMessage = AskingMessage | Ping
 NOT_AN_OBJECT = "A text message must be a JSON object with a `type`; audio goes as binary."
 CLIENT_MESSAGES: msgspec.json.Decoder[AnyClientMessage] = msgspec.json.Decoder(AnyClientMessage)
 
@@ -178,7 +180,7 @@ def is_object(message: str) -> bool:
         return False
 
 
-def meaning(said: AnyClientMessage) -> PeerInput:
+def meaning(said: AskingMessage) -> PeerInput:
     """Give our word for the client's."""
     match said:
         case Text(text):
@@ -197,8 +199,6 @@ def meaning(said: AnyClientMessage) -> PeerInput:
             return events.Played(turn, chars)
         case Reset():
             return events.ResetAsked()
-        case Ping():
-            return events.PingReceived()
         case _:
             assert_never(said)
 
@@ -274,6 +274,11 @@ AnyServerMessage = (
 ENCODER = msgspec.json.Encoder()
 
 
+def write(said: AnyServerMessage) -> str:
+    """Write a message of the server."""
+    return ENCODER.encode(said).decode()
+
+
 # ---- the codec ----------------------------------------------------------------------------------
 
 
@@ -284,10 +289,13 @@ class PcmCodec:
         self.rate = rate
         self.ingest = Ingest(AudioFormat(encoding, rate))
 
-    def decode(self, message: bytes | str) -> Iterator[PeerInput]:
+    def decode(self, message: bytes | str) -> Iterator[PeerInput | Reply]:
         """Yield what a message says; long audio comes in pieces of at most a second."""
         if isinstance(message, str):
             said = read_text(message)
+            if isinstance(said, Ping):
+                yield Reply((write(Pong()),))
+                return
             if isinstance(said, Commit | Respond):
                 # What the resampler still holds belongs to the utterance that ends.
                 yield from map(events.AudioReceived, self.ingest.flush())
@@ -300,7 +308,11 @@ class PcmCodec:
     def encode(self, notice: Notice) -> Iterator[str]:
         """Yield the messages that say it."""
         for word in self.words(notice):
-            yield ENCODER.encode(word).decode()
+            yield write(word)
+
+    def refuse(self, error: BadMessage) -> Iterator[str]:
+        """Yield the error for a message that was not understood."""
+        yield write(Error(error.code, str(error), fatal=False))
 
     def words(self, notice: Notice) -> Iterator[AnyServerMessage]:
         """Yield the client's words for ours; of items and their ids this protocol knows nothing."""
@@ -321,7 +333,5 @@ class PcmCodec:
                 yield Final(turn, text, finish, {name: round(value, 1) for name, value in ms})
             case events.Trouble(code, message, fatal):
                 yield Error(code, message, fatal)
-            case events.Pong():
-                yield Pong()
             case _:
                 return

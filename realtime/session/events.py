@@ -185,11 +185,6 @@ class PeerLost:
     sent: bool
 
 
-@dataclass(frozen=True, slots=True)
-class PingReceived:
-    """The peer asks whether anybody is there."""
-
-
 # ---- inputs from the engine ---------------------------------------------------------------------
 
 
@@ -236,7 +231,6 @@ PeerInput = (
     | ClearAsked
     | Played
     | ResetAsked
-    | PingReceived
 )
 Input = PeerInput | PeerCame | PeerLeft | PeerLost | TextDelta | ResponseEnded | ResponseFailed
 
@@ -411,11 +405,6 @@ class Trouble:
     fatal: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Pong:
-    """Somebody is there."""
-
-
 Notice = (
     Ready
     | SettingsApplied
@@ -435,7 +424,6 @@ Notice = (
     | Final
     | LimitsLeft
     | Trouble
-    | Pong
 )
 
 # ---- effects ------------------------------------------------------------------------------------

@@ -56,9 +56,7 @@ from realtime.session.events import (
     PeerCame,
     PeerLeft,
     PeerLost,
-    PingReceived,
     Played,
-    Pong,
     ResetAsked,
     ResponseAsked,
     ResponseEnded,
@@ -204,8 +202,6 @@ class Session:
                 effects = self.stop_answer("asked") + self.clear()
                 self.conversation.clear()
                 return effects
-            case PingReceived():
-                return [Emit(Pong())]
             case PeerCame(had):
                 return self.ask_again(had)
             case PeerLeft():

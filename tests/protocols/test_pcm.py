@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from realtime.audio.g711 import decode_alaw, decode_mulaw
 from realtime.errors import BadMessage, ProtocolError, TooMuch, WrongType
+from realtime.protocols import Reply
 from realtime.protocols.pcm import (
     ENCODINGS,
     MAX_MESSAGE,
@@ -25,7 +26,7 @@ from realtime.protocols.pcm import (
 from realtime.session import events
 
 
-def decode(message: bytes | str | dict) -> list[events.PeerInput]:
+def decode(message: bytes | str | dict) -> list[events.PeerInput | Reply]:
     return list(PcmCodec().decode(json.dumps(message) if isinstance(message, dict) else message))
 
 
@@ -56,12 +57,26 @@ def cut(data: bytes, at: list[int]) -> list[bytes]:
         ({"type": "clear"}, events.ClearAsked()),
         ({"type": "played", "turn": 3, "chars": 17}, events.Played(3, 17)),
         ({"type": "reset"}, events.ResetAsked()),
-        ({"type": "ping"}, events.PingReceived()),
-        ({"type": "ping", "id": 5, "new": {"field": [1]}}, events.PingReceived()),
+        ({"type": "commit", "id": 5, "new": {"field": [1]}}, events.CommitAsked()),
     ],
 )
 def test_every_message_of_the_client(message, event):
     assert decode(message) == [event]
+
+
+@pytest.mark.parametrize("message", [{"type": "ping"}, {"type": "ping", "id": 5, "new": [1]}])
+def test_a_ping_is_answered_at_once(message):
+    assert decode(message) == [Reply(('{"type":"pong"}',))]
+
+
+def test_a_message_that_is_refused_is_an_error_that_is_not_fatal():
+    (told,) = PcmCodec().refuse(BadMessage("Not understood."))
+    assert json.loads(told) == {
+        "type": "error",
+        "code": "bad_message",
+        "message": "Not understood.",
+        "fatal": False,
+    }
 
 
 @pytest.mark.parametrize(
@@ -244,7 +259,6 @@ def test_what_the_resampler_holds_comes_before_the_end_of_the_utterance(type):
             events.Trouble("busy", "Later.", fatal=True),
             {"type": "error", "code": "busy", "message": "Later.", "fatal": True},
         ),
-        (events.Pong(), {"type": "pong"}),
     ],
 )
 def test_every_message_of_the_server(notice, message):

@@ -35,9 +35,7 @@ from realtime.session.events import (
     PeerCame,
     PeerLeft,
     PeerLost,
-    PingReceived,
     Played,
-    Pong,
     ResetAsked,
     ResponseAsked,
     ResponseEnded,
@@ -509,10 +507,6 @@ def test_reset_forgets_the_conversation():
     assert len(generate.request.turns) == 1
 
 
-def test_ping_is_answered():
-    assert receive(new_session(), PingReceived()) == [Emit(Pong())]
-
-
 # ---- long turns ---------------------------------------------------------------------------------
 
 
@@ -704,7 +698,6 @@ COMMANDS = st.sampled_from(
         CancelAsked(),
         ClearAsked(),
         ResetAsked(),
-        PingReceived(),
         TextReceived("x" * 60),
         InstructionSet("y"),
         InstructionSet(""),

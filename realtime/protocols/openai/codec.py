@@ -13,14 +13,16 @@ from typing import Any, assert_never
 
 import msgspec
 
-from realtime.audio.ingest import AudioFormat, Ingest
-from realtime.audio.pcm import ms_of
+from realtime.audio.ingest import AudioFormat
+from realtime.errors import BadMessage
+from realtime.protocols import Reply
 from realtime.protocols.openai import messages
 from realtime.protocols.openai.beta import SESSION_PLACES, old_event, old_param
 from realtime.protocols.openai.errors import SILENT, BadEvent, trouble_body
 from realtime.protocols.openai.formats import read_format
+from realtime.protocols.openai.input_buffer import InputBuffer
 from realtime.protocols.openai.items import Status, read_item, show_item, spoken_index
-from realtime.protocols.openai.messages import MAX_AUDIO, AnyClientEvent, read_event, unknown_type
+from realtime.protocols.openai.messages import AnyClientEvent, read_event, unknown_type
 from realtime.protocols.openai.responses import (
     PREFIX,
     Live,
@@ -35,7 +37,6 @@ from realtime.session.items import Item
 
 Event = dict[str, Any]
 ENCODER = msgspec.json.Encoder()
-RTP = AudioFormat()  # as it comes from the transport
 
 
 class OpenAiCodec:
@@ -56,21 +57,12 @@ class OpenAiCodec:
         """The type that the session must keep; None: it may change."""
         self.identity: Event = {"object": "realtime.session", "expires_at": expires_at}
         self.conversation = "conv_"
-        self.ingest = Ingest(self.format)
-        self.rtp = Ingest(RTP)
+        self.input = InputBuffer(self.format)
         self.ids = count(1)
         self.doing: AnyClientEvent | None = None
         """The client event that is being decoded."""
-        self.refused: BadEvent | None = None
-        """The client event that was not understood, until that is told."""
-        self.waiting: list[Event] = []
-        """Events that wait for the session's turn."""
         self.live: dict[str, Live] = {}
         self.last_response: str | None = None
-        self.speaking = False
-        """Speech was announced and is not yet an item."""
-        self.appended = False
-        """Audio was pushed to talk and is not yet an item."""
         self.incomplete: set[str] = set()
         """Answers that were stopped."""
         self.spoken_at: dict[str, int] = {}
@@ -96,9 +88,9 @@ class OpenAiCodec:
         """Let the session stay of the type that it has now."""
         self.bound = self.session["type"]
 
-    def decode(self, message: bytes | str) -> Iterator[PeerInput]:
+    def decode(self, message: bytes | str) -> Iterator[PeerInput | Reply]:
         """Yield what a client event says; raise BadEvent if it is none."""
-        self.doing = self.refused = None
+        self.doing = None
         try:
             if isinstance(message, bytes):
                 yield from self.hear(message)
@@ -109,7 +101,6 @@ class OpenAiCodec:
             if self.doing is not None:
                 error.event_id = self.doing.event_id
             error.param = old_param(error.param, SESSION_PLACES if self.beta else flat(self.doing))
-            self.refused = error
             raise
         finally:
             self.doing = None
@@ -118,21 +109,17 @@ class OpenAiCodec:
         """Yield the audio of an RTP stream."""
         if not self.binary:
             raise BadEvent("Events are JSON text; audio goes as input_audio_buffer.append.")
-        self.note_audio(data)
-        yield from map(events.AudioReceived, self.rtp.push(data))
+        yield from self.input.stream(data, manual=self.push_to_talk)
 
-    def meaning(self, said: AnyClientEvent) -> Iterator[PeerInput]:
+    def meaning(self, said: AnyClientEvent) -> Iterator[PeerInput | Reply]:
         """Yield our words for the client's."""
         match said:
             case messages.Append(audio=audio):
-                yield from self.append(audio)
+                yield from self.input.append(audio, manual=self.push_to_talk)
             case messages.Commit():
-                yield from map(events.AudioReceived, self.ingest.flush())
-                self.ingest = Ingest(self.format)  # half a sample is forgotten
-                yield events.CommitAsked(respond=False)
+                yield from self.input.commit()
             case messages.Clear():
-                self.ingest = Ingest(self.format)
-                yield events.ClearAsked()
+                yield self.input.clear()
             case messages.SessionUpdate(session=session):
                 yield self.update(session)
             case messages.TranscriptionSessionUpdate(session=session):
@@ -157,38 +144,17 @@ class OpenAiCodec:
             case messages.OutputClear():
                 if self.last_response is not None:
                     cleared = {"response_id": self.last_response}
-                    self.waiting.append(self.event("output_audio_buffer.cleared", **cleared))
-                    yield events.PingReceived()  # its Pong takes the event with it, in order
+                    event = self.event("output_audio_buffer.cleared", **cleared)
+                    yield Reply(tuple(self.write(event)))
             case _:
                 assert_never(said)
-
-    def append(self, audio: bytes) -> Iterator[PeerInput]:
-        """Yield audio in pieces of at most a second."""
-        if len(audio) > MAX_AUDIO:
-            text = f"An append may have {MAX_AUDIO} bytes of audio; this one has {len(audio)}."
-            raise BadEvent(text, param="audio")
-        self.note_audio(audio)
-        yield from map(events.AudioReceived, self.ingest.push(audio))
-
-    def note_audio(self, data: bytes) -> None:
-        """Note that the client has begun to speak, where only it can know."""
-        if data and self.push_to_talk:
-            self.appended = True
 
     def update(self, patch: Event) -> PeerInput:
         """Take an update of the session object; refuse another format in the middle of speech."""
         merged = merge(self.session, patch, self.defaults)
         if self.bound not in (None, merged["type"]):
             raise not_of(self.bound, "session.type")
-        format = read_format(merged["audio"]["input"]["format"])
-        if format != self.format:
-            if self.speaking or self.appended:
-                raise BadEvent(
-                    "The input format cannot change while there is audio in the input buffer;"
-                    " commit or clear it first.",
-                    param="session.audio.input.format",
-                )
-            self.ingest = Ingest(format)
+        self.input.change(read_format(merged["audio"]["input"]["format"]))
         self.session = merged
         return events.Configured(turn_settings(merged, self.defaults))
 
@@ -204,9 +170,20 @@ class OpenAiCodec:
     def encode(self, notice: Notice) -> Iterator[str]:
         """Yield the server events that say it."""
         for event in self.say(notice):
-            told = old_event(event) if self.beta else event
-            if told is not None:
-                yield ENCODER.encode(told).decode()
+            yield from self.write(event)
+
+    def refuse(self, error: BadMessage) -> Iterator[str]:
+        """Yield the error event for a client event that was not understood."""
+        if isinstance(error, BadEvent):
+            yield from self.write(self.event("error", error=error.body()))
+        else:
+            yield from self.encode(events.Trouble(error.code, str(error)))
+
+    def write(self, event: Event) -> Iterator[str]:
+        """Yield a server event as this client knows it, if it does."""
+        told = old_event(event) if self.beta else event
+        if told is not None:
+            yield ENCODER.encode(told).decode()
 
     def event(self, kind: str, **fields: Any) -> Event:
         """Make a server event with an id of its own."""
@@ -223,8 +200,14 @@ class OpenAiCodec:
                 yield from self.finish(notice)
             case events.SpeechStarted() | events.SpeechStopped() | events.SilenceNoticed():
                 yield from self.speech(notice)
-            case events.Committed() | events.Cleared():
-                yield from self.committed(notice)
+            case events.Committed(item, previous):
+                self.input.empty()
+                kind = "input_audio_buffer.committed"
+                yield self.event(kind, item_id=item.id, previous_item_id=previous)
+                yield from self.placed(item, previous)
+            case events.Cleared():
+                self.input.empty()
+                yield self.event("input_audio_buffer.cleared")
             case events.Ready(session, resume, model):
                 self.identity |= {"id": f"sess_{session}", "model": model, "resume": resume}
                 self.conversation = f"conv_{session}"
@@ -235,9 +218,6 @@ class OpenAiCodec:
                 yield self.event("rate_limits.updated", rate_limits=[limit(one) for one in limits])
             case events.Trouble():
                 yield from self.trouble(notice)
-            case events.Pong():
-                yield from self.waiting
-                self.waiting.clear()
             case events.Cancelled():
                 pass  # the Final that goes with it says so
             case _:
@@ -257,13 +237,9 @@ class OpenAiCodec:
 
     def trouble(self, trouble: events.Trouble) -> Iterator[Event]:
         """Tell what is wrong, and which client event brought it about."""
-        refused, self.refused = self.refused, None
-        if trouble.code == BadEvent.code and refused and trouble.message == str(refused):
-            yield self.event("error", error=refused.body())
-            return
         bringing = messages.ItemCreate | messages.ResponseCreate
         if trouble.code == "audio_too_short" and not isinstance(self.doing, bringing):
-            self.speaking = self.appended = False
+            self.input.empty()
         if trouble.code in SILENT and not trouble.fatal:
             return
         kind = self.doing.__struct_config__.tag if self.doing is not None else ""
@@ -271,40 +247,13 @@ class OpenAiCodec:
         body = trouble_body(trouble, kind=str(kind), event_id=event_id)
         yield self.event("error", error=body)
 
-    # ---- speech ---------------------------------------------------------------------------------
-
     def speech(
         self, notice: events.SpeechStarted | events.SpeechStopped | events.SilenceNoticed
     ) -> Iterator[Event]:
-        """Tell when speech began and ended; who talks by pushing a button knows it."""
-        buffer = "input_audio_buffer"
-        match notice:
-            case events.SilenceNoticed(start, end, item):
-                span = {"audio_start_ms": ms_of(start), "audio_end_ms": ms_of(end)}
-                yield self.event(f"{buffer}.timeout_triggered", **span, item_id=item)
-            case _ if self.push_to_talk:
-                return
-            case events.SpeechStarted(_, item, start):
-                self.speaking = True
-                at_ms = ms_of(start)
-                yield self.event(f"{buffer}.speech_started", audio_start_ms=at_ms, item_id=item)
-            case events.SpeechStopped(at, _, item):
-                # A client that commits or clears in the middle of speech is not told of its end.
-                if not isinstance(self.doing, messages.Commit | messages.Clear):
-                    at_ms = ms_of(at)
-                    yield self.event(f"{buffer}.speech_stopped", audio_end_ms=at_ms, item_id=item)
-
-    def committed(self, notice: events.Committed | events.Cleared) -> Iterator[Event]:
-        """Tell what became of the audio in the input buffer."""
-        match notice:
-            case events.Cleared():
-                self.speaking = self.appended = False
-                yield self.event("input_audio_buffer.cleared")
-            case events.Committed(item, previous):
-                self.speaking = self.appended = False
-                kind = "input_audio_buffer.committed"
-                yield self.event(kind, item_id=item.id, previous_item_id=previous)
-                yield from self.placed(item, previous)
+        """Tell when speech began and ended."""
+        asked = isinstance(self.doing, messages.Commit | messages.Clear)
+        for kind, fields in self.input.speech(notice, manual=self.push_to_talk, asked=asked):
+            yield self.event(kind, **fields)
 
     # ---- items ----------------------------------------------------------------------------------
 

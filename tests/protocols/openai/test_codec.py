@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from protocols.openai.wire import APPLIED, EXPIRES, Wire, kinds, spoken, started
 
 from realtime.engine.api import Clip, Usage
-from realtime.errors import TooMuch
+from realtime.errors import BadMessage, TooMuch
 from realtime.protocols.openai.errors import BadEvent
 from realtime.protocols.openai.messages import MAX_AUDIO, MAX_EVENT
 from realtime.session import events
@@ -306,11 +306,23 @@ def test_an_append_of_15_mib_is_taken_and_more_is_refused():
     assert error["param"] == "audio"
 
 
-def test_a_refusal_is_told_once_and_not_confused_with_other_trouble():
+def test_a_refusal_is_not_confused_with_other_trouble_of_the_same_words():
     wire = Wire()
-    wire.refused({"type": "dance", "event_id": "mine"})
-    (told,) = wire.tell(events.Trouble("bad_message", "Something else."))
+    words = wire.refused({"type": "dance", "event_id": "mine"})["message"]
+    (told,) = wire.tell(events.Trouble("bad_message", words))
     assert told["error"]["event_id"] is None
+
+
+def test_what_the_protocol_itself_does_not_refuse_is_told_in_its_words_too():
+    wire = Wire()
+    (told,) = wire.read(wire.codec.refuse(BadMessage("The data channel takes text.")))
+    assert told["error"] == {
+        "type": "invalid_request_error",
+        "code": "bad_message",
+        "message": "The data channel takes text.",
+        "param": None,
+        "event_id": None,
+    }
 
 
 # ---- audio --------------------------------------------------------------------------------------
@@ -698,11 +710,11 @@ def test_clearing():
 def test_clearing_the_output_names_the_last_response_and_is_never_an_error():
     wire = Wire()
     clear = {"type": "output_audio_buffer.clear"}
-    assert wire.send(clear, events.Pong()) == []
+    assert wire.send(clear) == []
     wire.tell(started(), final())
-    (told,) = wire.send(clear, events.Pong())
+    (told,) = wire.send(clear)
     assert (told["type"], told["response_id"]) == ("output_audio_buffer.cleared", "resp_c:1")
-    assert wire.tell(events.Pong()) == []
+    assert wire.inputs == []
 
 
 # ---- items --------------------------------------------------------------------------------------

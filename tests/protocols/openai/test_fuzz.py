@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 import json
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from protocols.openai.wire import EXPIRES, spoken, started
 
 from realtime.engine.api import Usage
 from realtime.errors import BadMessage, ProtocolError, TooMuch
+from realtime.protocols import Reply
 from realtime.protocols.openai.codec import OpenAiCodec
 from realtime.protocols.openai.session import Defaults
 from realtime.session import events
@@ -238,7 +240,6 @@ notices = st.sampled_from(
         events.LimitsLeft((events.Limit("tokens", 5, 4, 1.0),)),
         events.Trouble("item_not_found", "No."),
         events.Trouble("busy", "No.", fatal=True),
-        events.Pong(),
     ]
 )
 steps = st.lists(messages | notices, min_size=1, max_size=12)
@@ -254,7 +255,10 @@ class Checked:
         self.tell(GREETING)
 
     def tell(self, notice: events.Notice) -> list[dict[str, Any]]:
-        told = [json.loads(message) for message in self.codec.encode(notice)]
+        return self.read(self.codec.encode(notice))
+
+    def read(self, messages: Iterable[bytes | str]) -> list[dict[str, Any]]:
+        told = [json.loads(message) for message in messages]
         for event in told:
             assert isinstance(event["type"], str)
             assert isinstance(event["event_id"], str)
@@ -277,7 +281,7 @@ class Checked:
         try:
             inputs = list(self.codec.decode(message))
         except BadMessage as error:
-            (told,) = self.tell(events.Trouble(error.code, str(error)))
+            (told,) = self.read(self.codec.refuse(error))
             assert told["type"] == "error"
             assert told["error"]["type"] == "invalid_request_error"
             assert isinstance(told["error"]["code"], str)
@@ -285,6 +289,9 @@ class Checked:
             pass
         else:
             for given_input in inputs:
+                if isinstance(given_input, Reply):
+                    self.read(given_input.messages)
+                    continue
                 assert isinstance(given_input, events.PeerInput)
                 self.reply(given_input)
 
@@ -325,7 +332,7 @@ def test_an_error_names_the_event_that_it_answers(beta, event):
     try:
         inputs = list(codec.decode(json.dumps(event)))
     except BadMessage as error:
-        (told,) = codec.encode(events.Trouble(error.code, str(error)))
+        (told,) = codec.refuse(error)
         assert json.loads(told)["error"]["event_id"] == "mine"
         assert codec.session == session
     else:

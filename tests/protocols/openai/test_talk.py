@@ -19,6 +19,7 @@ from protocols.openai.wire import Wire, kinds
 from realtime.audio.endpoint import EndpointConfig, Endpointer
 from realtime.engine.api import Request, Usage
 from realtime.errors import BadMessage
+from realtime.protocols import Reply
 from realtime.session import events
 from realtime.session.conversation import Conversation
 from realtime.session.session import Session, SessionConfig
@@ -73,9 +74,12 @@ class Talk(Wire):
         for message in messages:
             try:
                 for given_input in self.codec.decode(json.dumps(message)):
-                    told += self.happen(given_input)
+                    if isinstance(given_input, Reply):
+                        told += self.read(given_input.messages)
+                    else:
+                        told += self.happen(given_input)
             except BadMessage as error:
-                told += self.tell(events.Trouble(error.code, str(error)))
+                told += self.read(self.codec.refuse(error))
         return told
 
     def answer(self, text: str, *, done: bool = True) -> list[dict[str, Any]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from pydantic import TypeAdapter
 
 from realtime.engine.api import Clip
 from realtime.errors import BadMessage
+from realtime.protocols import Reply
 from realtime.protocols.openai.codec import OpenAiCodec
 from realtime.protocols.openai.session import Defaults
 from realtime.session import events
@@ -33,8 +35,12 @@ class Wire:
         self.ids: set[str] = set()
 
     def tell(self, *notices: events.Notice) -> list[dict[str, Any]]:
-        """Give the server events for these notices; each must be what the SDK expects."""
-        told = [json.loads(m) for notice in notices for m in self.codec.encode(notice)]
+        """Give the server events for these notices."""
+        return self.read(m for notice in notices for m in self.codec.encode(notice))
+
+    def read(self, messages: Iterable[bytes | str]) -> list[dict[str, Any]]:
+        """Read server events; each must be what the SDK expects."""
+        told = [json.loads(message) for message in messages]
         for event in told:
             assert isinstance(event["type"], str)
             assert event["event_id"] not in self.ids
@@ -52,11 +58,14 @@ class Wire:
         self.inputs = []
         try:
             for given in self.codec.decode(message):
+                if isinstance(given, Reply):
+                    told += self.read(given.messages)
+                    continue
                 if not self.inputs:
                     told += self.tell(*answers)
                 self.inputs.append(given)
         except BadMessage as error:
-            told += self.tell(events.Trouble(error.code, str(error)))
+            told += self.read(self.codec.refuse(error))
         return told
 
     def update(self, session: dict[str, Any]) -> dict[str, Any]:
