@@ -22,9 +22,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn, TextIO, cast
 import typer
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
-    from realtime.config import ServerConfig, Settings
+    from realtime.config import Key, ServerConfig, Settings
     from realtime.engine.api import Loading, ModelInfo
     from realtime.engine.worker.engine import WorkerEngine
 
@@ -117,11 +115,7 @@ def serve(
     """
     # A hangup ends nothing; once we serve it says that the settings shall be read again.
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    from realtime import config as configuration
-    from realtime.errors import ConfigError, RealtimeError
-    from realtime.service_links import service_links
-
-    options: dict[configuration.Key, object] = {
+    options: dict[Key, object] = {
         ("server", "host"): host,
         ("server", "port"): port,
         ("server", "log_json"): log_json,
@@ -137,18 +131,27 @@ def serve(
         ("worker", "graphs"): graphs,
         ("worker", "threads"): threads,
     }
+    start(config, options)
+
+
+def start(file: Path | None, options: dict[Key, object]) -> None:
+    """Read the settings and run; put what cannot be used or ends it into a sentence and a code."""
+    from realtime.config import environment, load
+    from realtime.errors import ConfigError, RealtimeError
+    from realtime.service_links import service_links
+
     try:
-        environment = configuration.environment()
+        variables = environment()
 
         def read() -> Settings:
-            return configuration.load(file=config, environment=environment, options=options)
+            return load(file=file, environment=variables, options=options)
 
         settings = read()
     except ConfigError as error:
         leave(str(error), 2)
     as_json = settings.server.log_json
     try:
-        if run(settings, read, service_links(environment)):
+        if run(settings, read, service_links(variables)):
             cut_off = "stopped at once; answers under way were cut off"
             leave(cut_off, STOPPED_TWICE, as_json=as_json)
     except ConfigError as error:
@@ -177,6 +180,7 @@ def run(settings: Settings, read: Callable[[], Settings], ignored: Collection[st
     import uvloop
 
     from realtime import log
+    from realtime.engine.checkpoint import locate
     from realtime.gateway.access.keys import Keyring
     from realtime.gateway.http.server import bind
     from realtime.gateway.http.tls import tls_context
@@ -186,6 +190,7 @@ def run(settings: Settings, read: Callable[[], Settings], ignored: Collection[st
         log_line("ignored, as they are Kubernetes' service links", variables=sorted(ignored))
     tls_context(settings.server)
     keyless = not Keyring(settings.auth).required
+    locate(settings.worker.model)  # a wrong name is told at once, whatever else is wrong
     with (
         bind(settings.server.host, settings.server.port, loopback_only=keyless) as listening,
         asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
@@ -199,12 +204,12 @@ async def serve_model(
     settings: Settings, listening: socket.socket, read: Callable[[], Settings]
 ) -> bool:
     """Serve while the model loads and after; raise when there will never be an answer (again)."""
-    hurried = False
     from realtime.engine.worker.engine import WorkerEngine
     from realtime.errors import RealtimeError
     from realtime.gateway.app import create_app
     from realtime.gateway.http.server import serve as serve_app
 
+    hurried = False
     async with WorkerEngine(settings.worker) as engine:
         app = create_app(settings, engine)
         keys = app.state.gateway.gate.keyring.describe()
@@ -239,11 +244,12 @@ async def tell(engine: WorkerEngine, settings: Settings, address: str, keys: str
     """Show how loading goes, and at its end what is served and how to try it."""
     from rich.console import Console
 
+    from realtime.cli.shared.progress import loading_bar
     from realtime.log import terminal
 
     console = Console(file=cast("TextIO", terminal()))
     plain = settings.server.log_json or not console.is_terminal
-    with (logged if plain else drawn)(console) as engine.on_loading:
+    with logged() if plain else loading_bar(console) as engine.on_loading:
         model = await engine.ready()
     if plain:
         log_line("serving", address=address, keys=keys, **model.told())
@@ -254,20 +260,7 @@ async def tell(engine: WorkerEngine, settings: Settings, address: str, keys: str
 
 
 @contextmanager
-def drawn(console: Console) -> Generator[Callable[[Loading], None], None, None]:
-    """Draw a progress bar."""
-    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
-
-    columns = (TextColumn("Loading the model: {task.description}"), BarColumn())
-    with Progress(*columns, TaskProgressColumn(), console=console, transient=True) as progress:
-        task = progress.add_task("starting", total=1.0)
-        yield lambda loading: progress.update(
-            task, description=loading.stage, completed=loading.fraction
-        )
-
-
-@contextmanager
-def logged(console: Console) -> Generator[Callable[[Loading], None], None, None]:
+def logged() -> Generator[Callable[[Loading], None], None, None]:
     """Write a log line for each new stage."""
     stage = ""
 

@@ -18,7 +18,6 @@ from pathlib import Path
 
 import pytest
 from fakes import undisturbed_logging
-from typer.main import get_command
 from typer.testing import CliRunner
 
 from realtime.cli.main import app
@@ -77,6 +76,14 @@ def test_a_port_in_use_is_one_sentence_and_exit_code_2(run):
     assert result.exit_code == 2
     assert f"Port {port} on 127.0.0.1 is in use by another program" in result.stderr
     assert result.stderr.count("\n") == 1
+
+
+def test_a_model_that_is_not_there_is_told_before_the_port(run):
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        result = run("--port", str(other.getsockname()[1]), "--model", "/nowhere")
+    assert (result.exit_code, result.stderr) == (1, "realtime: there is no folder /nowhere\n")
 
 
 def test_others_come_in_with_keys_only(run):
@@ -351,22 +358,6 @@ def test_the_command_is_named_as_it_can_be_typed(monkeypatch, tmp_path):
     (tmp_path / "realtime").touch(0o755)
     monkeypatch.setenv("PATH", str(tmp_path))
     assert own_name() == "realtime"
-
-
-COMMANDS = ([], ["serve"], ["ask"], ["batch"], ["key"], ["key", "new"])
-
-
-@pytest.mark.parametrize("command", COMMANDS, ids=lambda words: "-".join(words) or "realtime")
-def test_examples_in_help_are_whole_at_80_columns(command):
-    shown = CliRunner().invoke(app, [*command, "--help"], env={"COLUMNS": "80"}).stdout
-    found = get_command(app)
-    for word in command:
-        found = found.commands[word]
-    lines = [line.strip() for line in (found.help or "").splitlines()]
-    examples = [line for line in lines if line.startswith(("realtime ", "{"))]
-    assert bool(examples) == (command[-1:] not in ([], ["key"]))
-    for example in examples:
-        assert example in [line.strip() for line in shown.splitlines()]
 
 
 def test_the_bundled_model_is_called_a_demonstration():

@@ -17,16 +17,19 @@ if TYPE_CHECKING:
     from client.errors import Refused
 
 KEY_VARIABLE = "REALTIME_KEY"
+KEY_NOT_NEEDED = "--key is not used: it is for a server at --url, the one started here needs none"
 ANSWERED, FAILED, UNUSABLE, INTERRUPTED, TERMINATED = 0, 1, 2, 130, 143
 
 
 def ask(
+    context: typer.Context,
     audio: Annotated[
         list[str] | None,
         typer.Argument(
             metavar="AUDIO",
             help="Sound files (wav, flac, mp3, ogg, m4a, webm...): paths or http(s) addresses. "
-            "Several are the turns of one conversation.",
+            "Several are the turns of one conversation. They are taken as speech, unless --text "
+            "says what is asked about them.",
         ),
     ] = None,
     text: Annotated[
@@ -133,6 +136,9 @@ def ask(
         check_server(url, model=model, key=key, ca=ca)
         questions = tuple(gather(audio or [], text or [], console))
         order = Order(questions, instruction, bool(text), speed, timeout, as_json, key, ca)
+        source = context.get_parameter_source("key")
+        if url is None and source is not None and source.name == "COMMANDLINE":
+            console.print(KEY_NOT_NEEDED, style="dim", soft_wrap=True)
         answered = asyncio.run(run(order, url, model, console))
     except KeyboardInterrupt:
         fail("interrupted", INTERRUPTED)

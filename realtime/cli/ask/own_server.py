@@ -11,11 +11,10 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
 
 from realtime import config, log
-from realtime.cli.ask.questions import quiet
-from realtime.engine.api import Engine, Loading
+from realtime.cli.shared.progress import loading_bar
+from realtime.engine.api import Engine
 from realtime.engine.worker.engine import WorkerEngine
 from realtime.gateway.app import create_app
 from realtime.gateway.http.server import bind, web_server
@@ -37,18 +36,9 @@ async def own_server(model: str | None, console: Console) -> AsyncIterator[str]:
 
 async def ready(engine: WorkerEngine, console: Console) -> None:
     """Wait behind a progress bar until the model is loaded."""
-    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn())
-    with Progress(*columns, console=console, transient=True, disable=quiet(console)) as progress:
-        task = progress.add_task("starting", total=1.0)
-
-        def tell(loading: Loading) -> None:
-            progress.update(task, description=loading.stage, completed=loading.fraction)
-
-        engine.on_loading = tell
-        try:
-            await engine.ready()
-        finally:
-            engine.on_loading = None
+    with loading_bar(console) as engine.on_loading:
+        await engine.ready()
+    engine.on_loading = None
 
 
 @asynccontextmanager

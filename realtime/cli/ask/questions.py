@@ -13,6 +13,7 @@ from client.tls import trust
 from realtime.audio.files import read
 from realtime.audio.pcm import to_bytes
 from realtime.cli.shared.download import download, is_url
+from realtime.cli.shared.progress import moving
 from realtime.errors import AudioError, ConfigError
 
 MAX_TEXT = 16 * 1024  # bytes of UTF-8 that one message may carry
@@ -92,13 +93,10 @@ def recording(name: str, console: Console) -> bytes:
 def fetch(url: str, console: Console) -> bytes:
     """Download a recording behind a progress bar."""
     columns = (TextColumn("fetching"), BarColumn(), DownloadColumn())
-    with Progress(*columns, console=console, transient=True, disable=quiet(console)) as progress:
+    with Progress(
+        *columns, console=console, transient=True, disable=not moving(console)
+    ) as progress:
         task = progress.add_task(url, total=None)
         return download(
             url, progress=lambda done, of: progress.update(task, completed=done, total=of)
         )
-
-
-def quiet(console: Console) -> bool:
-    """Tell whether nothing can move on this console."""
-    return not console.is_terminal or console.is_dumb_terminal

@@ -13,6 +13,8 @@ from client.dialogue import Answer, Exchange, Question
 from client.events import Error, Event, Ready
 from client.terminal import Screen, greeting, one_line, screen, summary, took
 
+NO_SPEECH = """  no speech was heard in it; to ask about a sound: --text "What's that sound?\""""
+
 
 class Report:
     """Prints what comes of an order: progress to the console, answers to stdout."""
@@ -56,6 +58,8 @@ class Report:
             self.print_json(
                 turn=None, text="", finish=None, interrupted=False, error=exchange.error
             )
+        if self.question.pcm and not self.question.text and not exchange.heard:
+            self.note(NO_SPEECH)
         self.complete &= any(not answer.interrupted for answer in exchange.answers)
 
     def print_answer(self, answer: Answer) -> None:

@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
 from realtime.errors import ConfigError, ModelError, RealtimeError
+
+if TYPE_CHECKING:
+    from realtime.config import Key
 
 ANSWERED, FAILED, UNUSABLE, INTERRUPTED, TERMINATED = 0, 1, 2, 130, 143
 
@@ -83,10 +86,10 @@ def batch(
     [bold]Exit codes[/bold]: 0 all answered, 1 some failed, 2 the manifest, the output or an
     option cannot be used.
     """
-    from realtime import config as configuration
     from realtime.cli.batch.running import run
+    from realtime.config import environment, load
 
-    options: dict[configuration.Key, object] = {
+    options: dict[Key, object] = {
         ("worker", "model"): model,
         ("worker", "device"): device,
         ("worker", "dtype"): dtype,
@@ -94,8 +97,7 @@ def batch(
         ("worker", "spare_cores"): 0,  # nobody speaks meanwhile
     }
     try:
-        environment = configuration.environment()
-        settings = configuration.load(file=config, environment=environment, options=options)
+        settings = load(file=config, environment=environment(), options=options)
         complete = run(settings.worker, manifest, output)
     except KeyboardInterrupt:
         fail("interrupted; the same command goes on where this one stopped", INTERRUPTED)

@@ -105,6 +105,8 @@ class IdAlone(msgspec.Struct):
 
 
 LINE = msgspec.json.Decoder(Fields)
+INSIDE = {"`$.turns": TurnFields, "`$.sampling": Options}
+"""What stands where in a line, as far as it is not the line itself."""
 ID = msgspec.json.Decoder(IdAlone)
 
 
@@ -164,7 +166,16 @@ def parse(number: int, line: bytes | None) -> Job | Broken:
             template=fields.prompt is None,
         )
     except (msgspec.DecodeError, ValueError, RecursionError) as error:
-        return Broken(id_of(line), number, "bad_line", str(error))
+        return Broken(id_of(line), number, "bad_line", explained(str(error)))
+
+
+def explained(message: str) -> str:
+    """Add to what msgspec says of a field that is unknown which ones there are in its place."""
+    if not message.startswith("Object contains unknown field"):
+        return message
+    place = message.rpartition(" - at ")[2]
+    shape = next((INSIDE[start] for start in INSIDE if place.startswith(start)), Fields)
+    return f"{message}; known are {', '.join(shape.__struct_fields__)}"
 
 
 def id_of(line: bytes) -> str | int | None:

@@ -16,7 +16,6 @@ from rich.progress import (
     Progress,
     ProgressColumn,
     Task,
-    TextColumn,
     TimeRemainingColumn,
 )
 from rich.text import Text
@@ -24,7 +23,7 @@ from rich.text import Text
 from client.terminal import one_line
 from realtime.cli.batch.asking import Record
 from realtime.cli.batch.results import Answered, Failed
-from realtime.engine.api import Loading
+from realtime.cli.shared.progress import moving
 
 PERIOD = 120.0
 """Seconds that the rate is taken over."""
@@ -51,21 +50,9 @@ class Report:
 
     def __init__(self, console: Console) -> None:
         self.console = console
-        self.moving = console.is_terminal and not console.is_dumb_terminal
+        self.moving = moving(console)
         self.answered = self.failed = self.tokens = 0
         self.began = time.monotonic()
-
-    @contextmanager
-    def loading(self) -> Generator[Callable[[Loading], None], None, None]:
-        """Show how the model loads."""
-        columns = (TextColumn("Loading the model: {task.description}"), BarColumn())
-        with Progress(
-            *columns, console=self.console, transient=True, disable=not self.moving
-        ) as progress:
-            task = progress.add_task("starting", total=1.0)
-            yield lambda loading: progress.update(
-                task, description=loading.stage, completed=loading.fraction
-            )
 
     @contextmanager
     def answering(self, total: int) -> Generator[Callable[[Record], None], None, None]:

@@ -17,6 +17,7 @@ from realtime.cli.batch.manifest import Broken, Job, read
 from realtime.cli.batch.recordings import Recordings
 from realtime.cli.batch.report import Report
 from realtime.cli.batch.results import Failed, Results, results
+from realtime.cli.shared.progress import loading_bar
 from realtime.engine.worker.engine import WorkerConfig, WorkerEngine
 from realtime.errors import ConfigError
 
@@ -89,7 +90,7 @@ async def answer(
     loop.set_default_executor(ThreadPoolExecutor(capacity(worker), "recordings"))
     log.configure(level="critical")  # what goes wrong is told as an error, once
     async with WorkerEngine(worker) as engine:
-        with report.loading() as engine.on_loading:
+        with loading_bar(report.console) as engine.on_loading:
             info = await engine.ready()
         engine.on_loading = None
         recordings = Recordings(manifest.parent, info.context / TOKENS_PER_SECOND)

@@ -140,6 +140,16 @@ def test_a_text_is_a_question_of_its_own(start):
     assert parts(engine.requests[0]) == ["Be brief.\nwhat is two plus three"]
 
 
+def test_a_key_for_the_server_started_here_is_told_to_be_of_no_use(start, monkeypatch):
+    start(Worker("Five."))
+    result = ask("--text", "what is two plus three", "--key", "sk-secret")
+    assert (result.exit_code, result.stdout) == (0, "Five.\n")
+    assert result.stderr.splitlines()[0].startswith("--key is not used: ")
+    assert "sk-secret" not in result.stderr
+    monkeypatch.setenv("REALTIME_KEY", "sk-secret")
+    assert "--key" not in ask("--text", "what is two plus three").stderr
+
+
 def test_texts_are_turns_of_one_conversation(start):
     engine = start(Worker(lambda request: f"{len(request.turns)} turns."))
     result = ask("-t", "my name is anna", "-t", "what is my name")

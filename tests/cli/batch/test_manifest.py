@@ -90,6 +90,21 @@ def test_a_mistake_is_told_with_its_place_and_the_id(fields, words):
 
 
 @pytest.mark.parametrize(
+    ("fields", "known"),
+    [
+        ({"audios": 1}, "id, turns, audio, text, prompt, system, sampling"),
+        ({"turns": [{"text": "Hi", "speed": 2}]}, "audio, text"),
+        (
+            {"sampling": {"beams": 4}},
+            "temperature, top_k, top_p, repetition_penalty, seed, max_tokens",
+        ),
+    ],
+)
+def test_of_an_unknown_field_the_known_ones_of_its_place_are_told(fields, known):
+    assert job(**fields).message.endswith(f"; known are {known}")
+
+
+@pytest.mark.parametrize(
     "line",
     [b"{", b"[]", b'"text"', b"RIFF\xff\xfe", b'{"id": true}', b'{"id": -1}', b'{"id": ""}',
      b'{"id": 1e400}', b"[" * 100_000, b'{"text": "\\ud800"}', b'{"id": "' + b"x" * 600 + b'"}'],

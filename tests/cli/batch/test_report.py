@@ -9,7 +9,6 @@ from rich.console import Console
 
 from realtime.cli.batch.report import Report, passes_tenth
 from realtime.cli.batch.results import Answer, Answered, Error, Failed
-from realtime.engine.api import Loading
 
 GOOD = Answered("a", 1, [Answer("Hi", "stop", 5, 0, 7)])
 
@@ -21,8 +20,6 @@ def report(**console) -> tuple[Report, StringIO]:
 
 def test_without_a_terminal_each_tenth_is_a_line():
     told, out = report()
-    with told.loading() as loading:
-        loading(Loading("weights", 0.5))
     with told.answering(40) as tell:
         for _ in range(40):
             tell(GOOD)
@@ -35,12 +32,9 @@ def test_without_a_terminal_each_tenth_is_a_line():
 
 def test_a_terminal_gets_a_bar_with_rate_and_time_left():
     told, out = report(force_terminal=True)
-    with told.loading() as loading:
-        loading(Loading("weights", 0.5))
     with told.answering(4) as tell:
         tell(GOOD)
         tell(GOOD)
-    assert "weights" in out.getvalue()
     assert "2/4" in out.getvalue()
     assert "tokens/s" in out.getvalue()
 

@@ -10,9 +10,7 @@ import stat
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from typer.testing import CliRunner
 
-from realtime.cli.main import app
 from realtime.config import AuthConfig
 from realtime.errors import ConfigError
 from realtime.gateway.access.keys import (
@@ -149,20 +147,3 @@ def test_a_changed_file_is_read_again_and_a_broken_one_changes_nothing(file):
 def test_no_text_but_the_key_opens(text):
     keys = ring(None, "the-only-key-of-this-server")
     assert (keys.find(text) is not None) == (text == "the-only-key-of-this-server")
-
-
-def test_the_command_prints_the_key_once_and_keeps_its_hash(file):
-    result = CliRunner().invoke(app, ["key", "new", str(file), "--name", "Anna"])
-    assert result.exit_code == 0
-    key = result.stdout.strip()
-    assert ring(file).find(key).name == "Anna"
-    assert "only now" in result.stderr
-    assert "realtime serve --host" in CliRunner().invoke(app, ["key", "new", "--help"]).stdout
-
-
-def test_the_command_says_in_one_sentence_what_it_cannot_write(file):
-    file.write_text("not a file of keys\n")
-    result = CliRunner().invoke(app, ["key", "new", str(file)])
-    assert (result.exit_code, result.stdout) == (2, "")
-    assert "line 1" in result.stderr
-    assert result.stderr.count("\n") == 1
