@@ -22,7 +22,7 @@ from realtime.audio.endpoint import EndpointConfig
 from realtime.engine.worker.process import WorkerConfig
 from realtime.errors import ConfigError
 from realtime.service_links import service_links
-from realtime.session.session import SessionConfig
+from realtime.session.settings import SessionConfig
 
 DEMO_MODEL = Path(__file__).parent / "demo_model"
 PREFIX = "REALTIME_"

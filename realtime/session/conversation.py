@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from realtime.engine.api import AssistantTurn, Clip, Request, Sampling, SystemTurn, Turn, UserTurn
+from realtime.engine.api import AssistantTurn, Clip, Sampling, SystemTurn, Turn, UserTurn
 from realtime.session.events import FRONT, ResponseOptions
 from realtime.session.items import (
     Answer,
@@ -224,20 +224,6 @@ class Conversation:
             self.items[self.index(draft.id)] if isinstance(draft, Reference) else self.make(draft)
             for draft in drafts
         ]
-
-    def speculate(
-        self, parts: tuple[Clip | str, ...], budget: int, sampling: Sampling
-    ) -> Request | None:
-        """Ask what the answer would be if the user said no more than `parts`; nothing is changed.
-
-        None when the turn would make the conversation lose older ones: no speculation is worth it.
-        """
-        items = [*self.items, UserItem("", parts)]
-        if self.tokens(items) > budget:
-            return None
-        # The number of clips tells the speculations of one turn apart.
-        name = f"{self.id}:{self.turn + 1}?{self.clips_made}"
-        return Request(name, self.id, self.turns(items), sampling, priority="low")
 
     # ---- the budget -----------------------------------------------------------------------------
 

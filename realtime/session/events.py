@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from realtime.engine.api import Request, Sampling, Usage
 from realtime.session.items import Answer, Item, ItemDraft, Reference, UserItem
+from realtime.session.settings import TurnSettings
 
 FRONT = "root"
 """Stands for the place before every item (OpenAI Realtime: previous_item_id)."""
@@ -108,29 +109,6 @@ class ItemCut:
     chars: int | None
     echo: dict[str, Any] = field(default_factory=dict)
     """What the codec wants back in ItemTruncated."""
-
-
-@dataclass(frozen=True, slots=True)
-class TurnSettings:
-    """How a peer wants its turns taken; what is None stays as the server has it."""
-
-    automatic: bool = True
-    """False: push-to-talk, a commit ends the utterance."""
-    hangover_ms: int | None = None
-    prefix_padding_ms: int | None = None
-    threshold: float | None = None
-    """How sure of speech to be, 0 to 1."""
-    respond: bool = True
-    """Answer by itself at the end of speech."""
-    interrupt: bool = True
-    """Speech stops an answer."""
-    idle_ms: int | None = None
-    """Answer the silence itself when it lasts so long after an answer."""
-    instructions: str | None = None
-    """The system prompt; None: the server's."""
-    sampling: Sampling | None = None
-    transcribe: bool = False
-    """Tell what was said, too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,7 +210,8 @@ PeerInput = (
     | Played
     | ResetAsked
 )
-Input = PeerInput | PeerCame | PeerLeft | PeerLost | TextDelta | ResponseEnded | ResponseFailed
+EngineEvent = TextDelta | ResponseEnded | ResponseFailed
+Input = PeerInput | PeerCame | PeerLeft | PeerLost | EngineEvent
 
 # ---- what the peer is told ----------------------------------------------------------------------
 

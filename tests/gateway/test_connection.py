@@ -25,7 +25,8 @@ from realtime.metrics import Metrics
 from realtime.protocols.pcm import PcmCodec
 from realtime.session.conversation import Conversation
 from realtime.session.events import Ready
-from realtime.session.session import Session, SessionConfig
+from realtime.session.session import Session
+from realtime.session.settings import SessionConfig
 
 READY = Ready("s", "secret", "fake")
 

@@ -44,7 +44,6 @@ from realtime.session.events import (
     TextDelta,
     Transcribed,
     Trouble,
-    TurnSettings,
 )
 from realtime.session.items import (
     AnswerDraft,
@@ -54,7 +53,8 @@ from realtime.session.items import (
     UserDraft,
     UserItem,
 )
-from realtime.session.session import Session, SessionConfig
+from realtime.session.session import Session
+from realtime.session.settings import SessionConfig, TurnSettings
 
 ANSWER = ItemsResponseAsked(ResponseOptions())
 OUT_OF_BAND = ItemsResponseAsked(ResponseOptions(out_of_band=True, echo={"topic": "weather"}))
@@ -424,7 +424,7 @@ def test_an_id_that_the_peer_has_taken_is_not_given_again():
     receive(session, write("mine", "item_c_1"))
     say(session)
     receive(session, CancelAsked(), AudioReceived(loud(300)))
-    coming = session.coming_item()
+    coming = session.pending.name_item()
     receive(session, write("mine, too", coming))
     receive(session, AudioReceived(quiet(700)))
     assert len(order(session)) == len(set(order(session)))
@@ -435,10 +435,10 @@ def test_an_answer_is_cut_to_what_the_user_has_had_as_often_as_wanted():
     session = new_session()
     say(session)
     reply(session, "One,", " two,", " three.")
-    answer = session.responses.answer.id
+    answer = session.conversation.last_answer.id
     for chars, kept in [(None, (1, 2, 3)), (99, (1, 2, 3)), (12, (1, 2)), (12, (1, 2)), (0, ())]:
         assert names(receive(session, ItemCut(answer, chars))) == ["ItemTruncated"]
-        assert session.responses.answer.tokens == kept
+        assert session.conversation.items[1].tokens == kept
     assert [type(turn) for turn in session.conversation.turns()] == [UserTurn]
 
 
@@ -461,7 +461,7 @@ def test_an_answer_is_not_asked_about_items_that_left_for_it():
     effects = receive(session, ANSWER)
     assert told(effects, ItemGone)
     (request,) = requests(effects)
-    left = [i for i in order(session) if i != session.responses.answer.id]
+    left = [i for i in order(session) if i != session.conversation.last_answer.id]
     assert len(request.turns) == len(left)
 
 
@@ -473,7 +473,7 @@ def test_an_answer_may_have_its_own_instructions_sampling_and_input():
     (request,) = requests(receive(session, ItemsResponseAsked(options)))
     assert request.turns == (SystemTurn("Be brief."), UserTurn(("b\nc",)))
     assert request.sampling == sampling
-    assert order(session) == ["A", "B", session.responses.answer.id]
+    assert order(session) == ["A", "B", session.conversation.last_answer.id]
 
 
 def test_an_answer_out_of_band_leaves_the_conversation_alone_and_runs_beside_another():
@@ -637,5 +637,5 @@ def test_any_order_of_events_keeps_what_a_strict_peer_relies_on(speculate, scrip
         assert (session.response in announced) == (session.response is not None)
         assert len(order(session)) == len(set(order(session)))
         assert {response for response in engine if "~t" not in response} == announced | (
-            {session.speculation.response} if session.speculation else set()
+            {session.speculations.live.response} if session.speculations.live else set()
         ), "the engine works on what is wanted, and on nothing else"

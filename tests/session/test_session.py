@@ -46,10 +46,10 @@ from realtime.session.events import (
     TextDelta,
     TextReceived,
     Trouble,
-    TurnSettings,
 )
 from realtime.session.items import Answer, UserItem
-from realtime.session.session import Session, SessionConfig
+from realtime.session.session import Session
+from realtime.session.settings import SessionConfig, TurnSettings
 from realtime.session.turn_table import Response
 
 MS = 16
@@ -172,7 +172,7 @@ def test_a_piece_without_text_is_kept_and_not_announced():
     speak(session)
     effects = receive(session, TextDelta(session.response, (7,), ""))
     assert effects == []
-    assert session.responses.answer.tokens == (7,)
+    assert session.conversation.last_answer.tokens == (7,)
 
 
 def test_usage_reaches_the_peer():
@@ -584,7 +584,7 @@ def test_a_pause_asks_for_the_answer_and_tells_the_peer_nothing():
     session, effects = speculating()
     assert kinds(effects) == ["SpeechStarted", "Generate"]
     assert asked(effects)[0].request.priority == "low"
-    speculation = session.speculation.response
+    speculation = session.speculations.live.response
     assert (
         receive(session, TextDelta(speculation, (1,), "Hel"), TextDelta(speculation, (2,), "lo"))
         == []
@@ -608,7 +608,7 @@ def test_the_end_of_speech_confirms_the_speculation_and_releases_its_pieces():
 
 def test_a_speculation_that_is_complete_is_released_as_a_whole():
     session, _ = speculating()
-    speculation = session.speculation.response
+    speculation = session.speculations.live.response
     receive(session, TextDelta(speculation, (1,), "Hello"), ResponseEnded(speculation, "stop"))
     effects = receive(session, quiet(300))
     assert kinds(effects) == ["SpeechStopped", "Confirm", "Partial", "Final"]
@@ -627,7 +627,7 @@ def test_a_speculation_is_the_turn_that_is_asked_without_speculation():
 
 def test_more_speech_drops_the_speculation_and_its_late_pieces():
     session, _ = speculating()
-    speculation = session.speculation.response
+    speculation = session.speculations.live.response
     assert kinds(receive(session, loud(200))) == ["Cancel"]
     assert receive(session, TextDelta(speculation, (1,), "Hello")) == []
     effects = receive(session, quiet(600))
@@ -659,7 +659,9 @@ def test_commit_in_a_pause_confirms_the_speculation():
 
 def test_a_speculation_that_fails_is_asked_again_in_earnest():
     session, _ = speculating()
-    assert receive(session, ResponseFailed(session.speculation.response, "busy", "Full.")) == []
+    assert (
+        receive(session, ResponseFailed(session.speculations.live.response, "busy", "Full.")) == []
+    )
     (generate,) = asked(receive(session, quiet(300)))
     assert generate.request.priority == "normal"
 
@@ -776,7 +778,7 @@ def test_any_order_of_events_keeps_the_invariants(automatic, speculate, script):
     peer = Peer(session)
     past = "c:0"
     for step in script:
-        speculation = session.speculation and session.speculation.response
+        speculation = session.speculations.live and session.speculations.live.response
         live = session.response or speculation or past
         event = (
             {
@@ -796,9 +798,9 @@ def test_any_order_of_events_keeps_the_invariants(automatic, speculate, script):
         if before is not None and session.response != before:
             past = before
         assert (session.response is not None) == bool(peer.live)
-        if step == "fail" and session.speculation is None:
+        if step == "fail" and session.speculations.live is None:
             peer.speculation = None  # it ended by itself
-        assert (session.speculation is not None) == (peer.speculation is not None)
+        assert (session.speculations.live is not None) == (peer.speculation is not None)
         assert (session.turns.response is not Response.NONE) == bool(peer.live)
         assert session.hearing == peer.speaking
         kinds_of_turns = [type(turn) for turn in session.conversation.turns()]

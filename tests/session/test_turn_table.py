@@ -20,9 +20,9 @@ from realtime.session.events import (
     ResponseEnded,
     ResponseOptions,
     TextDelta,
-    TurnSettings,
 )
-from realtime.session.session import Session, SessionConfig
+from realtime.session.session import Session
+from realtime.session.settings import SessionConfig, TurnSettings
 from realtime.session.turn_table import TABLE, Move, Response, Turns, User
 
 START = (User.SILENT, Response.NONE)

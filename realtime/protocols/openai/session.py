@@ -36,7 +36,7 @@ from realtime.protocols.openai.shapes import (
     TranscriptionJson,
     TurnDetectionJson,
 )
-from realtime.session.events import TurnSettings
+from realtime.session.settings import TurnSettings
 
 N = TypeVar("N", int, float)
 SessionJson = dict[str, Any]

@@ -29,7 +29,7 @@ from realtime.config import (
 )
 from realtime.engine.api import Delta, Loading, SystemTurn
 from realtime.protocols.openai.messages import MAX_EVENT
-from realtime.session.session import SessionConfig
+from realtime.session.settings import SessionConfig
 
 KEY = "the-only-key-of-this-server"
 PAGE = "https://app.example"

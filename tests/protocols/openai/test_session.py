@@ -21,7 +21,7 @@ from realtime.protocols.openai.session import (
     turn_settings,
 )
 from realtime.protocols.openai.shapes import MAX_TOOLS
-from realtime.session.events import TurnSettings
+from realtime.session.settings import TurnSettings
 
 DEFAULTS = Defaults()
 DEFAULT = default_session(DEFAULTS)

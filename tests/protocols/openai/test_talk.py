@@ -22,7 +22,8 @@ from realtime.errors import BadMessage
 from realtime.protocols import Reply
 from realtime.session import events
 from realtime.session.conversation import Conversation
-from realtime.session.session import Session, SessionConfig
+from realtime.session.session import Session
+from realtime.session.settings import SessionConfig
 
 LOUD = np.where(np.arange(24_000) % 60 < 30, 8_000, -8_000).astype("<i2")
 QUIET = np.zeros(24_000, "<i2")
