@@ -203,9 +203,9 @@ async def serve(files: int) -> None:
     """Serve a scripted engine to holders of the key."""
     from realtime.config import AuthConfig, ServerConfig, Settings
     from realtime.engine.fake import FakeEngine
-    from realtime.gateway.app import create_app
     from realtime.gateway.http.server import bind
     from realtime.gateway.http.server import serve as serve_app
+    from realtime.gateway.routes.app import create_app
 
     resource.setrlimit(resource.RLIMIT_NOFILE, (files, files))
     settings = Settings(server=ServerConfig(), auth=AuthConfig(keys=(KEY,)))

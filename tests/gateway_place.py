@@ -17,8 +17,10 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from realtime.config import Settings
 from realtime.engine.fake import FakeEngine
-from realtime.gateway.app import Gateway, create_app
+from realtime.gateway.gateway import Gateway
 from realtime.gateway.http.server import Server, bind, web_server
+from realtime.gateway.routes.app import create_app
+from realtime.gateway.routes.calls import Calls
 
 
 @dataclass
@@ -27,6 +29,7 @@ class Place:
 
     port: int
     gateway: Gateway
+    calls: Calls
     engine: FakeEngine
     server: Server
     trust: ssl.SSLContext | None = None
@@ -70,7 +73,9 @@ async def serving(
         web = web_server(app, settings.server)
         running = asyncio.create_task(web.serve(sockets=[listening]))
         try:
-            yield Place(listening.getsockname()[1], app.state.gateway, engine, web, trust)
+            yield Place(
+                listening.getsockname()[1], app.state.gateway, app.state.calls, engine, web, trust
+            )
         finally:
             web.should_exit = True
             await running

@@ -94,7 +94,7 @@ def test_tensors_and_loops_stay_where_they_belong(module):
 
 def test_the_gateway_process_loads_no_tensor_library():
     program = (
-        "import sys, realtime.cli.main, realtime.gateway.app, realtime.engine.worker.engine;"
+        "import sys, realtime.cli.main, realtime.gateway.routes.app, realtime.engine.worker.engine;"
         "print([m for m in ('torch', 'transformers') if m in sys.modules])"
     )
     run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=ROOT)

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from realtime.config import Key, ServerConfig, Settings
     from realtime.engine.api import Loading, ModelInfo
     from realtime.engine.worker.engine import WorkerEngine
+    from realtime.gateway.http.server import Server
 
 STOPPED_TWICE = 130
 IN_THE_CLEAR = (
@@ -204,20 +205,25 @@ async def serve_model(
     settings: Settings, listening: socket.socket, read: Callable[[], Settings]
 ) -> bool:
     """Serve while the model loads and after; raise when there will never be an answer (again)."""
+    from realtime.cli.reload import reload
     from realtime.engine.worker.engine import WorkerEngine
     from realtime.errors import RealtimeError
-    from realtime.gateway.app import create_app
     from realtime.gateway.http.server import serve as serve_app
+    from realtime.gateway.routes.app import create_app
 
     hurried = False
     async with WorkerEngine(settings.worker) as engine:
         app = create_app(settings, engine)
         keys = app.state.gateway.gate.keyring.describe()
+
+        def hung_up(server: Server) -> None:
+            reload(server, app.state.gateway, read)
+
         url = address(listening, tls=settings.server.tls_certificate is not None)
         try:
             async with asyncio.TaskGroup() as group:
                 watching = group.create_task(watch(engine, settings, url, keys))
-                hurried = await serve_app(app, listening, settings.server, read)
+                hurried = await serve_app(app, listening, settings.server, hung_up)
                 watching.cancel()
         except* RealtimeError as failed:
             raise failed.exceptions[0] from None

@@ -18,7 +18,7 @@ import time
 from collections.abc import Iterable
 from contextlib import aclosing
 from dataclasses import dataclass, replace
-from typing import Protocol, assert_never
+from typing import assert_never
 
 import structlog
 
@@ -34,7 +34,7 @@ from realtime.errors import (
     SlowPeer,
     TooMany,
 )
-from realtime.gateway.access.limits import Allowance, Bucket, seconds_of
+from realtime.gateway.access.limits import Allowance, seconds_of
 from realtime.gateway.outbox import Outbox
 from realtime.metrics import Metrics
 from realtime.protocols import Codec, Reply
@@ -60,6 +60,8 @@ from realtime.session.events import (
     Trouble,
 )
 from realtime.session.session import Session
+from realtime.transports.base import Transport
+from realtime.transports.bucket import Bucket
 from realtime.transports.incoming import SLICE_S, SMALL
 
 LARGE = 64 << 10  # bytes; a longer message is worked off in pieces, others get their turn between
@@ -67,32 +69,6 @@ COMPLAIN_S = 1.0
 INTERNAL = "Something went wrong on our side; it has been logged."
 
 log = structlog.get_logger()
-
-
-class Transport(Protocol):
-    """A way to a peer: messages in both directions, and an end."""
-
-    @property
-    def heard_at(self) -> float:
-        """Tell when something last came, also of a message that is not whole; the loop's clock."""
-        ...
-
-    async def receive(self) -> bytes | str | None:
-        """Wait for the next message; None once the connection is closed, by whomever."""
-        ...
-
-    async def send(self, message: bytes | str) -> None:
-        """Send, waiting while the peer does not read; a peer that is gone is no error."""
-        ...
-
-    async def close(self, code: int, reason: str) -> None:
-        """Close; `receive` gives None then. Never waits for the peer."""
-        ...
-
-    @property
-    def left(self) -> bool:
-        """Tell whether the peer closed, in order."""
-        ...
 
 
 @dataclass(slots=True)

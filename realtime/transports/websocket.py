@@ -11,15 +11,15 @@ import contextlib
 import math
 import select
 import time
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from starlette.websockets import WebSocket, WebSocketDisconnect
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.frames import Frame
 
-from realtime.config import ConnectionConfig
-from realtime.gateway.access.limits import Bucket
-from realtime.protocols.openai.messages import MAX_EVENT
+from realtime.transports.bucket import Bucket
 from realtime.transports.incoming import SLICE_S, SMALL, Incoming, cost
 
 if TYPE_CHECKING:
@@ -34,13 +34,20 @@ PIECE = 1 << 10  # bytes parsed at once: at most 170 frames, half a millisecond
 MOST_WAITING = 256 << 10  # bytes of whole messages that wait for the pump while more is read
 LOOK_S = 0.25  # between looks whether a peer that we do not read has gone
 HUNG_UP = getattr(select, "POLLRDHUP", 0)  # Linux; elsewhere only what poll tells anyhow
-LONGEST = {"/v1/realtime": MAX_EVENT}
-"""Bytes of a message where they may be longer than elsewhere: audio comes there as text, base64
-in JSON, and OpenAI allows 15 MiB of it in one message."""
 REASON_BYTES = 123  # RFC 6455 5.5: a control frame has at most 125, two of them the code
 
 GONE = (WebSocketDisconnect, RuntimeError)
 """What sending raises once the socket is closed; the second by uvicorn and Starlette's state."""
+
+
+@dataclass(frozen=True, slots=True)
+class SocketLimits:
+    """What WebSockets may carry."""
+
+    frames_per_minute: int
+    """Short ones, pings and pieces of messages included; 0: any."""
+    longest: Mapping[str, int]
+    """Bytes of a message by the paths where it may be longer than elsewhere."""
 
 
 class Signs:
@@ -56,10 +63,9 @@ class PeerProtocol(WebSocketsSansIOProtocol):
     frames of one read in one go; what is whole waits in `queue` for the pump, up to a bound.
     """
 
-    def __init__(
-        self, *args: Any, limits: ConnectionConfig, incoming: Incoming, **more: Any
-    ) -> None:
+    def __init__(self, *args: Any, limits: SocketLimits, incoming: Incoming, **more: Any) -> None:
         super().__init__(*args, **more)
+        self.limits = limits
         self.close_timeout = LINGER_S
         self.incoming = incoming
         self.allowed = Bucket(limits.frames_per_minute, time.monotonic)
@@ -78,10 +84,10 @@ class PeerProtocol(WebSocketsSansIOProtocol):
     # ---- the beginning --------------------------------------------------------------------------
 
     def handle_connect(self, event: Request) -> None:
-        """Begin the handshake; from now on a message may be as long as its route allows."""
+        """Begin the handshake; from now on a message may be as long as its path allows."""
         # uvicorn has one limit for all; this comes before the peer may send anything.
         path = event.path.partition("?")[0]
-        self.conn.max_message_size = LONGEST.get(path, self.conn.max_message_size)
+        self.conn.max_message_size = self.limits.longest.get(path, self.conn.max_message_size)
         super().handle_connect(event)
         if self.handshake_initiated and not self.close_sent:
             self.scope["state"]["signs"] = self.signs

@@ -27,7 +27,7 @@ from realtime.cli.ask import own_server
 from realtime.config import AdmissionConfig, Settings
 from realtime.engine.api import Delta, Loading
 from realtime.engine.fake import FakeEngine
-from realtime.gateway.app import create_app
+from realtime.gateway.routes.app import create_app
 
 SETTINGS = Settings(admission=AdmissionConfig(sessions=2, retry_after_s=3))
 

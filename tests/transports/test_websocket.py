@@ -9,7 +9,6 @@ import json
 import socket
 import weakref
 from collections.abc import Callable
-from dataclasses import replace
 
 import pytest
 import uvicorn
@@ -18,10 +17,10 @@ from gateway_place import serving
 from starlette.websockets import WebSocket
 from uvicorn.server import ServerState
 
-from realtime.config import ConnectionConfig, ServerConfig, Settings
+from realtime.config import ServerConfig, Settings
 from realtime.transports import websocket
 from realtime.transports.incoming import EXEMPT, Incoming
-from realtime.transports.websocket import MOST_WAITING, PeerProtocol, hung_up
+from realtime.transports.websocket import MOST_WAITING, PeerProtocol, SocketLimits, hung_up
 
 HANDSHAKE = (
     b"GET /v1/realtime HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
@@ -87,10 +86,13 @@ async def app(scope, receive, send) -> None:
         await asyncio.Event().wait()
 
 
+LONGEST = {"/v1/realtime": 16 << 20}
+
+
 class Met:
     """A protocol after its handshake."""
 
-    def __init__(self, incoming: Incoming | None = None, **limits) -> None:
+    def __init__(self, incoming: Incoming | None = None, frames_per_minute: int = 120_000) -> None:
         config = uvicorn.Config(app, ws_per_message_deflate=False, log_config=None)
         config.load()
         self.wire = Wire()
@@ -99,7 +101,7 @@ class Met:
             config,
             ServerState(),
             {},
-            limits=replace(ConnectionConfig(), **limits),
+            limits=SocketLimits(frames_per_minute, LONGEST),
             incoming=self.incoming,
         )
         self.protocol.connection_made(self.wire)

@@ -20,8 +20,8 @@ from playwright.async_api import Browser, Locator, Page, Playwright
 
 from realtime import config
 from realtime.engine.api import Engine
-from realtime.gateway import app as gateway_app
 from realtime.gateway.http.server import bind, web_server
+from realtime.gateway.routes.app import create_app
 
 SAMPLES = Path(__file__).parents[2] / "client" / "samples"
 MICROPHONE_RATE = 48_000
@@ -107,7 +107,7 @@ class Server:
         return f"http://localhost:{self.port}/"
 
     async def start(self) -> None:
-        app = gateway_app.create_app(self.settings, self.engine)
+        app = create_app(self.settings, self.engine)
         self.gateway = app.state.gateway
         self.listening = bind("127.0.0.1", self.port)
         self.port = self.listening.getsockname()[1]

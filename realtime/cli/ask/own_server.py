@@ -16,8 +16,8 @@ from realtime import config, log
 from realtime.cli.shared.progress import loading_bar
 from realtime.engine.api import Engine
 from realtime.engine.worker.engine import WorkerEngine
-from realtime.gateway.app import create_app
 from realtime.gateway.http.server import bind, web_server
+from realtime.gateway.routes.app import create_app
 
 
 @asynccontextmanager

@@ -15,53 +15,12 @@ from realtime.config import LimitsConfig
 from realtime.errors import LimitReached
 from realtime.session.events import AudioReceived, Input, ItemPut, ItemsResponseAsked, Limit
 from realtime.session.items import UserDraft
+from realtime.transports.bucket import Bucket
 
-MINUTE = 60.0
 TOKENS_PER_SECOND = 25
 """Of audio, as the model hears it (a token is 40 ms): peers know limits of tokens, not of time."""
 SESSION_WAIT_S = 5.0
 """What a peer is told to wait for one of its key's sessions to end; nobody knows."""
-
-
-class Bucket:
-    """So much per minute, a minute's worth at once; a limit of 0 is none."""
-
-    def __init__(self, per_minute: float, clock: Callable[[], float]) -> None:
-        self.size = per_minute
-        self.clock = clock
-        self.level = float(per_minute)
-        self.seen_at = clock()
-
-    def fill(self) -> float:
-        """Let in what has come since last time; give what is there."""
-        now = self.clock()
-        self.level = min(self.size, self.level + (now - self.seen_at) * self.size / MINUTE)
-        self.seen_at = now
-        return self.level
-
-    def take(self, amount: float) -> bool:
-        """Take all of an amount, or nothing."""
-        if not self.size:
-            return True
-        if self.fill() < amount:
-            return False
-        self.level -= amount
-        return True
-
-    def owe(self, amount: float) -> None:
-        """Take an amount that cannot be refused any more; what is missing is paid by waiting."""
-        self.fill()
-        self.level -= amount
-
-    def resize(self, per_minute: float) -> None:
-        """Change the limit; what was used stays used, where there was one."""
-        self.level = min(self.fill(), per_minute) if self.size else float(per_minute)
-        self.size = per_minute
-
-    def wait(self, amount: float) -> float:
-        """Tell in how many seconds so much will be there, if no more is taken."""
-        missing = min(amount, self.size) - self.fill()
-        return max(0.0, missing) * MINUTE / self.size if self.size else 0.0
 
 
 class Allowance:

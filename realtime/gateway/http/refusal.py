@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import math
+from http import HTTPStatus
 
-from starlette.responses import JSONResponse
+from starlette.requests import Request
+from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocket
 
 from realtime.errors import Busy, LimitReached, Refused
 
+UPGRADE = "This address speaks WebSocket: connect with a WebSocket client, or use `realtime ask`.\n"
 TYPES = {429: "rate_limit_error", 503: "server_error"}
 Refusal = Refused | Busy | LimitReached
 REFUSALS = (Refused, Busy, LimitReached)
@@ -40,6 +43,12 @@ async def refuse(error: Refusal, scope: Scope, receive: Receive, send: Send) -> 
         await WebSocket(scope, receive, send).send_denial_response(denial(error))
     else:
         await denial(error)(scope, receive, send)
+
+
+async def upgrade_required(_: Request) -> Response:
+    """Tell a plain HTTP client what belongs here (RFC 9110 15.5.22)."""
+    headers = {"Upgrade": "websocket", "Connection": "Upgrade"}
+    return PlainTextResponse(UPGRADE, HTTPStatus.UPGRADE_REQUIRED, headers)
 
 
 def after(error: Busy | LimitReached) -> dict[str, str]:

@@ -2,7 +2,7 @@
 
 The port is bound before anything is loaded, so that a port in use is told at once. The first
 SIGTERM or SIGINT drains: nobody new comes in, answers under way finish. The second ends at once.
-SIGHUP reads the settings and the certificate again.
+What SIGHUP does is told to us.
 """
 
 from __future__ import annotations
@@ -17,20 +17,19 @@ import ssl
 from collections.abc import Callable, Generator
 from functools import partial
 from ipaddress import ip_address
-from typing import Any
+from typing import Any, Protocol
 
 import uvicorn
 from starlette.applications import Starlette
 
-from realtime.config import ServerConfig, Settings
+from realtime.config import ServerConfig
 from realtime.errors import ConfigError
 from realtime.gateway.http.listener import Listener, raise_descriptor_limit
 from realtime.gateway.http.protocol import MOST_BACKLOG, HttpProtocol
 from realtime.gateway.http.strangers import Stranger, Strangers
 from realtime.gateway.http.tls import tls_context
-from realtime.gateway.reload import reload
 from realtime.transports.incoming import Incoming
-from realtime.transports.websocket import PeerProtocol
+from realtime.transports.websocket import PeerProtocol, SocketLimits
 
 MAX_MESSAGE = 1 << 20  # bytes; longer ones are closed with 1009
 SEND_BUFFER = 256 << 10
@@ -43,22 +42,40 @@ STRANGERS_SHARE = 4
 """Of how many descriptors one may be a stranger's: the others are for those who were let in."""
 
 
+class Service(Protocol):
+    """What is served, as the server sees it; the `state.gateway` of an application."""
+
+    def socket_limits(self) -> SocketLimits:
+        """Say what WebSockets may carry that are opened from now on."""
+        ...
+
+    async def drain(self, seconds: float) -> None:
+        """Let nobody in; close each connection when its answer is done. Wait at most so long."""
+        ...
+
+    async def close(self, seconds: float) -> None:
+        """Let nobody in and close every connection. Wait at most so long."""
+        ...
+
+
 class Server(uvicorn.Server):
     """uvicorn, which leaves the signals to us (it would cut answers off and end by the signal),
     and the way in as well (see listener.py)."""
 
     def __init__(self, app: Starlette, config: ServerConfig) -> None:
         self.app = app
+        self.service: Service = app.state.gateway
         self.incoming = Incoming(config.unread_bytes)
         self.backlog = Incoming(MOST_BACKLOG)
         self.strangers = Strangers(most=1, most_of_one=1)
         self.listener: Listener | None = None
-        super().__init__(uvicorn_config(app, config, self.incoming))
+        super().__init__(self.uvicorn_config(config))
         self.change(config, tls_context(config))
 
     def change(self, config: ServerConfig, tls: ssl.SSLContext | None) -> None:
         """Serve by these settings; some of them are for new connections only."""
-        self.config = uvicorn_config(self.app, config, self.incoming)
+        self.config = self.uvicorn_config(config)
+        self.drain_s = config.drain_s
         self.incoming.most = config.unread_bytes
         most = raise_descriptor_limit() // STRANGERS_SHARE
         self.strangers.most = min(config.strangers, most)
@@ -66,6 +83,29 @@ class Server(uvicorn.Server):
         self.tls = tls
         if self.listener is not None:
             self.listener.tls = tls
+
+    def uvicorn_config(self, config: ServerConfig) -> uvicorn.Config:
+        """Say in uvicorn's words how it shall serve."""
+        protocol: Any = partial(
+            PeerProtocol, limits=self.service.socket_limits(), incoming=self.incoming
+        )
+        return uvicorn.Config(
+            self.app,
+            http=HttpProtocol,
+            ws=protocol,
+            ws_max_size=MAX_MESSAGE,
+            ws_per_message_deflate=False,
+            ws_ping_interval=config.ping_interval_s,
+            ws_ping_timeout=config.ping_interval_s,
+            lifespan="off",
+            # uvicorn logs addresses with their query, and ours has the resume secret in it;
+            # below it websockets would log headers, and theirs has keys in it.
+            log_config=None,
+            log_level="warning",
+            access_log=False,
+            server_header=False,
+            timeout_graceful_shutdown=2,
+        )
 
     @contextlib.contextmanager
     def capture_signals(self) -> Generator[None, None, None]:
@@ -140,29 +180,6 @@ def refusal(host: str, port: int, error: OSError) -> str:
             return f"Port {port} on {host} cannot be listened on: {error.strerror}."
 
 
-def uvicorn_config(app: Starlette, config: ServerConfig, incoming: Incoming) -> uvicorn.Config:
-    """Say in uvicorn's words how it shall serve."""
-    limits = app.state.gateway.settings.connection
-    protocol: Any = partial(PeerProtocol, limits=limits, incoming=incoming)
-    return uvicorn.Config(
-        app,
-        http=HttpProtocol,
-        ws=protocol,
-        ws_max_size=MAX_MESSAGE,
-        ws_per_message_deflate=False,
-        ws_ping_interval=config.ping_interval_s,
-        ws_ping_timeout=config.ping_interval_s,
-        lifespan="off",
-        # uvicorn logs addresses with their query, and ours has the resume secret in it;
-        # below it websockets would log headers, and theirs has keys in it.
-        log_config=None,
-        log_level="warning",
-        access_log=False,
-        server_header=False,
-        timeout_graceful_shutdown=2,
-    )
-
-
 def web_server(app: Starlette, config: ServerConfig) -> Server:
     """Make the server of an application; it runs by `serve(sockets=[...])`."""
     return Server(app, config)
@@ -172,33 +189,29 @@ async def serve(
     app: Starlette,
     listening: socket.socket,
     config: ServerConfig,
-    reread: Callable[[], Settings] | None = None,
+    hung_up: Callable[[Server], None] = lambda _: None,
 ) -> bool:
     """Serve what `create_app` made until a signal; tell whether a second one cut answers off.
 
-    At a hangup the settings that `reread` gives hold, as far as they can (see reload.py).
+    At a hangup `hung_up` is called, which may `change` the server.
     """
     server = web_server(app, config)
-    gateway = app.state.gateway
     # All that is loaded by now stays; the collector need not look at it again and again.
     gc.collect()
     gc.freeze()
 
-    def hung_up() -> None:
-        reload(server, gateway, reread or (lambda: gateway.settings))
-
-    with stop_signals() as (asked, hurried), hangups(hung_up):
+    with stop_signals() as (asked, hurried), hangups(partial(hung_up, server)):
         async with asyncio.TaskGroup() as group:
             group.create_task(server.serve(sockets=[listening]))
             try:
                 await asked.wait()
-                draining = group.create_task(gateway.drain(gateway.settings.server.drain_s))
+                draining = group.create_task(server.service.drain(server.drain_s))
                 hurrying = group.create_task(hurried.wait())
                 await asyncio.wait({draining, hurrying}, return_when=asyncio.FIRST_COMPLETED)
                 draining.cancel()
                 hurrying.cancel()
             finally:
-                await gateway.close(HURRY_S if hurried.is_set() else CLOSE_S)
+                await server.service.close(HURRY_S if hurried.is_set() else CLOSE_S)
                 server.force_exit = hurried.is_set()
                 server.should_exit = True
         return hurried.is_set()

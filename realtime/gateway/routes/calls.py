@@ -17,7 +17,7 @@ import secrets
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import structlog
 from starlette.requests import Request
@@ -28,8 +28,8 @@ from realtime.config import WebRtcConfig
 from realtime.engine.api import ModelInfo
 from realtime.errors import Busy, LimitReached, Refused
 from realtime.gateway.access.auth import Grant
-from realtime.gateway.access.revocation import Revocation
-from realtime.gateway.http.refusal import NO_STORE, REFUSALS, Refusal, denial
+from realtime.gateway.gateway import Gateway
+from realtime.gateway.http.refusal import NO_STORE, REFUSALS, denial
 from realtime.gateway.routes.offers import Asked, read_offer
 from realtime.transports.webrtc.event_stream import MOST_FOLLOWERS
 from realtime.transports.webrtc.sdp import BadOffer
@@ -61,50 +61,32 @@ Converse = Callable[["PeerTransport", Call, ModelInfo], Awaitable[None]]
 """Serve a peer that is connected until it or we close."""
 
 
-class Doorkeeper(Protocol):
-    """Lets callers in; the gateway is one."""
-
-    def authorise(self, request: Request) -> Response | None:
-        """Give the refusal of a request; what is granted is in its `state.grant`."""
-        ...
-
-    def refuse(self, error: Refusal) -> Response:
-        """Say no."""
-        ...
-
-    def enter(self, grant: Grant, resume: str | None = None) -> ModelInfo:
-        """Take a place; raises Busy and LimitReached."""
-        ...
-
-    def leave(self, grant: Grant) -> None:
-        """Give it back."""
-        ...
-
-
 class Calls:
     """All calls of one server."""
 
     def __init__(
         self,
-        config: WebRtcConfig,
-        door: Doorkeeper,
-        revocation: Revocation,
+        gateway: Gateway,
         *,
         converse: Converse,
         check: Callable[[Grant, dict[str, Any] | None], None],
     ) -> None:
         """`check` raises Refused for a session that cannot be had, or not by that grant."""
-        self.config = config
-        self.door = door
-        self.revocation = revocation
+        self.gateway = gateway
         self.converse = converse
         self.check = check
         self.peers: dict[str, Peer] = {}
         self.tasks: dict[str, asyncio.Task[None]] = {}
         self.grants: dict[str, Grant] = {}
+        gateway.closers.append(self.close)
         self.taken = 0
         self.openings: Counter[str] = Counter()
         """How many of those taken are not connected yet, by the API keys of their callers."""
+
+    @property
+    def config(self) -> WebRtcConfig:
+        """Give the settings that hold now."""
+        return self.gateway.settings.webrtc
 
     @property
     def opening(self) -> int:
@@ -139,18 +121,18 @@ class Calls:
         """Let in who is allowed; say what is refused."""
 
         async def endpoint(request: Request) -> Response:
-            if (refusal := self.door.authorise(request)) is not None:
+            if (refusal := self.gateway.authorise(request)) is not None:
                 return refusal
             try:
                 return await serve(request)
             except REFUSALS as refused:
-                return self.door.refuse(refused)
+                return self.gateway.refuse(refused)
 
         return endpoint
 
     async def options(self, request: Request) -> Response:
         """Tell what may be posted; name ICE servers to those who may know their passwords."""
-        links = self.links() if self.door.authorise(request) is None else {}
+        links = self.links() if self.gateway.authorise(request) is None else {}
         headers = {**links, **NO_STORE, "Accept-Post": "application/sdp"}
         return Response(status_code=204, headers=headers)
 
@@ -222,14 +204,14 @@ class Calls:
             raise LimitReached(message, retry_after=RETRY_S)
         if self.taken >= self.config.peers:
             raise Busy(f"All {self.config.peers} places for calls are taken.", retry_after=RETRY_S)
-        model = self.door.enter(grant, query.get("conversation"))
+        model = self.gateway.enter(grant, query.get("conversation"))
         self.taken += 1
         return model
 
     def leave(self, grant: Grant) -> None:
         """Give the place back."""
         self.taken -= 1
-        self.door.leave(grant)
+        self.gateway.leave(grant)
 
     async def begin(self, request: Request, asked: Asked, id: str, path: str) -> Response:
         """Answer an offer, and begin to wait for its peer."""
@@ -284,7 +266,7 @@ class Calls:
     async def connect(self, peer: Peer, grant: Grant) -> bool:
         """Wait until a peer is connected; give up after a while, or when its key is gone."""
         try:
-            with self.revocation.ending(grant.key, peer.end):
+            with self.gateway.revocation.ending(grant.key, peer.end):
                 async with asyncio.timeout(self.config.connect_s):
                     return await peer.connected()
         except TimeoutError:

@@ -21,28 +21,30 @@ from starlette.routing import BaseRoute, Route, WebSocketRoute
 from starlette.websockets import WebSocket
 
 from realtime.audio.pcm import FRAME_MS
-from realtime.config import Settings
 from realtime.engine.api import ModelInfo
 from realtime.errors import Refused, WrongType
 from realtime.gateway.access.auth import Grant
 from realtime.gateway.access.client_secrets import DEFAULT_S, LONGEST_S, SHORTEST_S
-from realtime.gateway.connection import Connection, Transport
+from realtime.gateway.connection import Connection
+from realtime.gateway.gateway import Gateway
 from realtime.gateway.http.body import body
-from realtime.gateway.http.refusal import NO_STORE, REFUSALS, denial
+from realtime.gateway.http.refusal import NO_STORE, REFUSALS, denial, upgrade_required
 from realtime.gateway.http.strangers import vouch
 from realtime.protocols import Codec
 from realtime.protocols.openai.beta import old_session
 from realtime.protocols.openai.codec import OpenAiCodec
 from realtime.protocols.openai.errors import BadEvent
+from realtime.protocols.openai.messages import MAX_EVENT
 from realtime.protocols.openai.session import Defaults, read_session
 from realtime.session.events import PeerInput
+from realtime.transports.base import Transport
 from realtime.transports.websocket import SocketTransport
 
 if TYPE_CHECKING:
-    from realtime.gateway.app import Gateway
     from realtime.gateway.routes.calls import Call
     from realtime.transports.webrtc.peer import PeerTransport
 
+REALTIME = "/v1/realtime"
 BETA_HEADER = "realtime=v1"
 BETA_SUBPROTOCOL = "openai-beta.realtime-v1"
 LONGEST_BODY = 256 << 10  # bytes
@@ -68,21 +70,33 @@ class SecretAsked(msgspec.Struct, frozen=True):
 # ---- routes -------------------------------------------------------------------------------------
 
 
-class RealtimeRoutes:
+class OpenAiRoutes:
     """What is served under /v1/realtime."""
 
     def __init__(self, gateway: Gateway) -> None:
         self.gateway = gateway
-        self.defaults = defaults_of(gateway.settings)
+        gateway.longest[REALTIME] = MAX_EVENT
         self.call_codec: Callable[[Call], tuple[Codec, list[PeerInput]]] = self.codec_of
+
+    @property
+    def defaults(self) -> Defaults:
+        """Say what holds where a client says nothing."""
+        settings = self.gateway.settings
+        return Defaults(
+            hangover_ms=settings.endpoint.hangover_ms,
+            min_hangover_ms=FRAME_MS,
+            prefix_padding_ms=settings.endpoint.prefix_padding_ms,
+            instructions=settings.session.instructions,
+            sampling=settings.session.sampling,
+        )
 
     def routes(self) -> list[BaseRoute]:
         """Give the routes."""
         return [
-            WebSocketRoute("/v1/realtime", self.socket),
-            Route("/v1/realtime", self.gateway.upgrade),
-            Route("/v1/realtime/client_secrets", self.client_secrets, methods=["POST"]),
-            Route("/v1/realtime/sessions", self.beta_session, methods=["POST"]),
+            WebSocketRoute(REALTIME, self.socket),
+            Route(REALTIME, upgrade_required),
+            Route(f"{REALTIME}/client_secrets", self.client_secrets, methods=["POST"]),
+            Route(f"{REALTIME}/sessions", self.beta_session, methods=["POST"]),
         ]
 
     async def socket(self, socket: WebSocket) -> None:
@@ -216,18 +230,6 @@ class RealtimeRoutes:
         status = self.gateway.engine.status()
         named = {"model": status.name} if isinstance(status, ModelInfo) else {}
         return {"object": "realtime.session", "id": f"sess_{secrets.token_hex(8)}", **named}
-
-
-def defaults_of(settings: Settings) -> Defaults:
-    """Say what holds where a client says nothing."""
-    endpoint = settings.endpoint
-    return Defaults(
-        hangover_ms=endpoint.hangover_ms,
-        min_hangover_ms=FRAME_MS,
-        prefix_padding_ms=endpoint.prefix_padding_ms,
-        instructions=settings.session.instructions,
-        sampling=settings.session.sampling,
-    )
 
 
 def asked_by(socket: WebSocket, grant: Grant) -> dict[str, Any] | None:

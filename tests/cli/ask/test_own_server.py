@@ -23,7 +23,7 @@ from realtime.cli.main import app
 from realtime.engine.api import Clip, Loading
 from realtime.engine.fake import FakeEngine
 from realtime.errors import ModelError
-from realtime.gateway.app import create_app
+from realtime.gateway.routes.app import create_app
 
 ROOT = Path(__file__).parents[3]
 

@@ -16,7 +16,7 @@ from realtime.engine.fake import FAKE_MODEL, FakeEngine
 from realtime.errors import Busy, ConfigError, LimitReached, Refused
 from realtime.gateway.access.auth import Gate, Grant, answer_to, credential
 from realtime.gateway.access.keys import digest_of
-from realtime.gateway.app import Gateway
+from realtime.gateway.gateway import Gateway
 from realtime.gateway.http.refusal import denial
 
 KEY, OTHER = "the-first-key-of-this-server", "another-key-of-this-server"

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from realtime.config import LimitsConfig
 from realtime.errors import LimitReached
-from realtime.gateway.access.limits import Allowance, Allowances, Bucket, seconds_of
+from realtime.gateway.access.limits import Allowance, Allowances, seconds_of
 from realtime.session.events import (
     AudioReceived,
     ClearAsked,
@@ -19,6 +19,7 @@ from realtime.session.events import (
     ResponseOptions,
 )
 from realtime.session.items import Reference, SystemDraft, UserDraft
+from realtime.transports.bucket import Bucket
 
 
 class Clock:

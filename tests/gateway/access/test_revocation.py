@@ -161,8 +161,8 @@ async def test_calls_and_who_follows_them_end_with_their_key(file):
         async with asyncio.timeout(GUARD_S):
             assert (await call.until("error"))["error"]["code"] == "invalid_api_key"
             events = (await followed).text
-            while place.gateway.calls.tasks:
-                await asyncio.wait(tuple(place.gateway.calls.tasks.values()))
+            while place.calls.tasks:
+                await asyncio.wait(tuple(place.calls.tasks.values()))
         assert '"invalid_api_key"' in events
         await call.close()
         await sender.close()
@@ -173,8 +173,8 @@ async def test_a_call_that_is_not_connected_yet_ends_too(file):
         headers = {"Authorization": f"Bearer {KEY}", "Content-Type": "application/sdp"}
         answer = await place.ask("POST", CALLS, headers=headers, content=await an_offer())
         assert answer.status_code == 201
-        (task,) = place.gateway.calls.tasks.values()
+        (task,) = place.calls.tasks.values()
         keep(file, OTHER)
         async with asyncio.timeout(place.gateway.settings.webrtc.connect_s / 2):
             await asyncio.wait([task])
-        assert place.gateway.calls.opening == 0
+        assert place.calls.opening == 0

@@ -13,11 +13,12 @@ from pathlib import Path
 from fakes import LoudVad
 
 from realtime import log
+from realtime.cli.reload import reload
 from realtime.config import ServerConfig, Settings, load
 from realtime.engine.api import Delta
 from realtime.engine.fake import FakeEngine
-from realtime.gateway.app import create_app
-from realtime.gateway.http.server import bind, serve
+from realtime.gateway.http.server import Server, bind, serve
+from realtime.gateway.routes.app import create_app
 
 
 async def main(drain_s: float, file: Path) -> bool:
@@ -29,7 +30,11 @@ async def main(drain_s: float, file: Path) -> bool:
     app = create_app(Settings(server=config), engine, vad_factory=LoudVad)
     with bind("127.0.0.1", 0) as listening:
         print(listening.getsockname()[1], flush=True)
-        return await serve(app, listening, config, lambda: load(file=file))
+
+        def hung_up(server: Server) -> None:
+            reload(server, app.state.gateway, lambda: load(file=file))
+
+        return await serve(app, listening, config, hung_up)
 
 
 sys.exit(130 if asyncio.run(main(float(sys.argv[1]), Path(sys.argv[2]))) else 0)

@@ -21,9 +21,9 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from realtime.config import ServerConfig, Settings
 from realtime.engine.fake import FakeEngine
 from realtime.errors import ConfigError
-from realtime.gateway.app import create_app
 from realtime.gateway.http import server
 from realtime.gateway.http.server import SEND_BUFFER, bind, serve
+from realtime.gateway.routes.app import create_app
 
 ROOT = Path(__file__).parents[3]
 

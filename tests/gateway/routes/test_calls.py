@@ -26,9 +26,12 @@ from realtime import log
 from realtime.config import AdmissionConfig, AuthConfig, ConnectionConfig, Settings, WebRtcConfig
 from realtime.engine.fake import FakeEngine
 from realtime.gateway.access.auth import Grant
-from realtime.gateway.app import Gateway, create_app
+from realtime.gateway.gateway import Gateway
 from realtime.gateway.http.server import bind, web_server
+from realtime.gateway.routes.app import create_app
+from realtime.gateway.routes.calls import Calls
 from realtime.gateway.routes.offers import MOST_SDP
+from realtime.gateway.routes.openai import OpenAiRoutes
 from realtime.protocols.pcm import PcmCodec
 from realtime.transports.webrtc import peer as webrtc
 from realtime.transports.webrtc import rtp_audio as opus
@@ -45,6 +48,8 @@ class Place:
 
     url: str
     gateway: Gateway
+    calls: Calls
+    openai: OpenAiRoutes
 
     @asynccontextmanager
     async def http(self) -> AsyncIterator[httpx.AsyncClient]:
@@ -57,7 +62,7 @@ class Place:
 
     async def gone(self) -> None:
         """Wait until nothing is left of any call; then see that nothing is."""
-        calls = self.gateway.calls
+        calls = self.calls
         async with asyncio.timeout(GUARD_S):
             while calls.tasks:
                 await asyncio.wait(tuple(calls.tasks.values()))
@@ -85,11 +90,12 @@ async def served(
     app = create_app(chosen, FakeEngine(script), vad_factory=LoudVad)
     if plain:
         # Its few words are easier to follow where the protocol is not what is tested.
-        app.state.gateway.realtime.call_codec = lambda _: (PcmCodec(), [])
+        app.state.openai.call_codec = lambda _: (PcmCodec(), [])
     with bind("127.0.0.1", 0) as listening:
         web = web_server(app, chosen.server)
         serving = asyncio.create_task(web.serve(sockets=[listening]))
-        place = Place(f"http://127.0.0.1:{listening.getsockname()[1]}", app.state.gateway)
+        url = f"http://127.0.0.1:{listening.getsockname()[1]}"
+        place = Place(url, app.state.gateway, app.state.calls, app.state.openai)
         try:
             yield place
         finally:
@@ -171,7 +177,7 @@ async def test_a_written_message_is_answered():
 async def test_a_form_brings_the_session_to_whoever_makes_the_codec():
     async with served() as place:
         seen = []
-        place.gateway.realtime.call_codec = lambda call: seen.append(call) or (PcmCodec(), [])
+        place.openai.call_codec = lambda call: seen.append(call) or (PcmCodec(), [])
         offer = await an_offer()
         files = {
             "sdp": (None, offer, "application/sdp"),
@@ -362,7 +368,7 @@ async def test_a_session_that_cannot_be_had_is_refused_before_anything_is_alloca
         response = await http.post(CALLS, files=files)
         assert response.status_code == 400
         assert "threshold" in response.json()["error"]["param"]
-        assert place.gateway.calls.taken == 0
+        assert place.calls.taken == 0
 
 
 async def test_who_may_not_call_is_refused_before_the_body_is_read():
@@ -372,7 +378,7 @@ async def test_who_may_not_call_is_refused_before_the_body_is_read():
         for path in (CALLS, "/whip", f"{CALLS}/rtc_1/hangup"):
             response = await place.post(path, "no offer")
             assert (response.status_code, response.json()) == (401, refusal)
-        assert place.gateway.calls.taken == 0
+        assert place.calls.taken == 0
 
 
 async def test_a_key_whose_session_cannot_be_had_here_makes_no_call():
@@ -387,7 +393,7 @@ async def test_a_key_whose_session_cannot_be_had_here_makes_no_call():
         response = await place.post(CALLS, await an_offer())
         assert response.status_code == 400
         assert response.json()["error"]["param"] == "session.audio.input.format.type"
-        assert place.gateway.calls.taken == 0
+        assert place.calls.taken == 0
 
 
 # ---- keys ---------------------------------------------------------------------------------------
@@ -423,7 +429,7 @@ async def test_a_call_is_there_for_its_own_key_alone():
                 nothing = await http.request(method, unknown, headers=headers)
                 assert (refused.status_code, refused.content) == (404, nothing.content)
         await caller.until("ready")
-        assert len(place.gateway.calls.peers) == 2
+        assert len(place.calls.peers) == 2
         for (method, path), key in zip((asked[0], asked[3]), (first, KEY), strict=True):
             headers = {"Authorization": f"Bearer {key}"}
             assert (await http.request(method, path, headers=headers)).status_code == 200
@@ -446,7 +452,7 @@ async def test_no_key_takes_every_place_of_calls_that_are_being_opened():
         assert int(answers[-1].headers["retry-after"]) >= 1
         assert (await post(await short_lived(place, KEY))).status_code == 429
         assert (await post(OTHER)).status_code == 201
-        assert place.gateway.calls.opening == 4
+        assert place.calls.opening == 4
 
 
 async def test_a_short_lived_key_that_is_to_write_down_makes_no_call_that_answers():
@@ -462,7 +468,7 @@ async def test_a_short_lived_key_that_is_to_write_down_makes_no_call_that_answer
         refused = await http.post(CALLS, files=files, headers=headers)
         assert refused.status_code == 400
         assert refused.json()["error"]["param"] == "session.type"
-        assert place.gateway.calls.taken == 0
+        assert place.calls.taken == 0
 
 
 async def test_no_cache_may_keep_what_opens_a_call():
@@ -493,7 +499,7 @@ async def test_what_is_no_offer_is_refused_and_leaves_nothing():
             assert response.status_code == status
             assert response.json()["error"]["type"] == "invalid_request_error"
         assert (await place.post(CALLS, offer, **{"Content-Type": "text/plain"})).status_code == 415
-        assert (place.gateway.calls.taken, place.gateway.calls.tasks) == (0, {})
+        assert (place.calls.taken, place.calls.tasks) == (0, {})
 
 
 async def test_an_offer_with_video_is_answered_without_it():
@@ -555,7 +561,7 @@ async def test_a_fault_of_ours_is_said_and_leaves_nothing(monkeypatch):
             assert response.status_code == 500
             assert response.json()["error"]["code"] == "internal_error"
             assert "ports" not in response.text
-            assert place.gateway.calls.taken == 0
+            assert place.calls.taken == 0
 
 
 async def test_an_ice_server_that_cannot_be_reached_only_costs_its_candidate():
@@ -614,7 +620,7 @@ async def test_offers_that_never_connect_are_bounded_in_number_and_in_time():
         refused = next(r for r in responses if r.status_code == 429)
         assert refused.json()["error"]["code"] == "rate_limit_exceeded"
         assert int(refused.headers["retry-after"]) >= 1
-        assert place.gateway.calls.opening <= 3
+        assert place.calls.opening <= 3
         await place.gone()
         assert place.gateway.admission.seats == {}
         async with calling(place.url) as caller:

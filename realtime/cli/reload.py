@@ -8,18 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import fields, is_dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import structlog
 
 from realtime import log as logs
 from realtime.config import Key, Settings, dotted, leaves
 from realtime.errors import ConfigError
+from realtime.gateway.gateway import Gateway
+from realtime.gateway.http.server import Server
 from realtime.gateway.http.tls import tls_context
-
-if TYPE_CHECKING:
-    from realtime.gateway.app import Gateway
-    from realtime.gateway.http.server import Server
 
 FIXED = {("server", "host"), ("server", "port"), ("auth", "secret")}
 TLS = {("server", "tls_certificate"), ("server", "tls_key")}

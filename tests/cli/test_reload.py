@@ -14,9 +14,9 @@ from gateway_place import Place, serving, until
 from structlog.testing import capture_logs
 
 from realtime import config as configuration
+from realtime.cli.reload import differences, fixed, merged, reload
 from realtime.config import AuthConfig, LimitsConfig, ServerConfig, Settings
 from realtime.errors import ConfigError
-from realtime.gateway.reload import differences, fixed, merged, reload
 
 PAGE = {"additional_headers": {"Origin": "https://example.org"}}
 KEY, OTHER = "sk-a-key-of-this-test", "sk-another-key-of-this"
@@ -77,7 +77,7 @@ async def test_what_can_change_changes_for_who_comes_then(tmp_path):
         assert place.gateway.settings == new
         assert place.server.strangers.most == 5
         assert place.server.config.ws_ping_interval == 7
-        assert place.gateway.calls.config.peers == 9
+        assert place.calls.config.peers == 9
         assert not structlog.get_logger().is_enabled_for(30)
 
 
