@@ -201,10 +201,12 @@ async def gateway(files: int) -> AsyncIterator[tuple[int, int]]:
 
 async def serve(files: int) -> None:
     """Serve a scripted engine to holders of the key."""
-    from realtime.config import AuthConfig, ServerConfig, Settings
+    from realtime.config import Settings
     from realtime.engine.fake import FakeEngine
+    from realtime.gateway.access.settings import AuthConfig
     from realtime.gateway.http.server import bind
     from realtime.gateway.http.server import serve as serve_app
+    from realtime.gateway.http.settings import ServerConfig
     from realtime.gateway.routes.app import create_app
 
     resource.setrlimit(resource.RLIMIT_NOFILE, (files, files))

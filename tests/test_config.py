@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import math
 from pathlib import Path
 
 import pytest
@@ -11,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from realtime import config
-from realtime.config import DEMO_MODEL, AdmissionConfig, ConnectionConfig, ServerConfig, Settings
+from realtime.config import DEMO_MODEL, Settings
 from realtime.errors import ConfigError
+from realtime.gateway.http.settings import ServerConfig
 
 
 @pytest.fixture
@@ -162,18 +162,6 @@ def test_any_file_is_understood_or_refused_in_words(tmp_path_factory, data):
         assert isinstance(config.load(file=file), Settings)
 
 
-@pytest.mark.parametrize("kind", [ServerConfig, ConnectionConfig, AdmissionConfig])
-def test_no_number_that_means_nothing_gets_in(kind):
-    for key, hint in config.leaves(kind):
-        if hint is float:
-            for value in (-1.0, math.nan, math.inf):
-                with pytest.raises(ValueError, match=key[-1]):
-                    kind(**{key[-1]: value})
-        elif hint is int:
-            with pytest.raises(ValueError, match=key[-1]):
-                kind(**{key[-1]: -1})
-
-
 def test_settings_cannot_be_changed():
     with pytest.raises(AttributeError):
         config.load().server.port = 5
@@ -206,11 +194,6 @@ def test_no_secret_is_told_when_it_is_wrong(toml, text):
 def test_an_origin_that_no_browser_sends(origin):
     with pytest.raises(ConfigError, match=r"origins must be like https://example\.org"):
         config.load(environment={"REALTIME_AUTH_ORIGINS": origin})
-
-
-def test_secrets_are_in_no_repr():
-    auth = config.AuthConfig(keys=("hush-hush",), secret="hush-hush" * 4)
-    assert "hush-hush" not in repr(auth)
 
 
 def test_limits_that_mean_nothing():

@@ -18,8 +18,8 @@ LAYERS = [
     ["realtime.audio", "realtime.engine.api"],
     ["realtime.session"],
     ["realtime.protocols", "realtime.engine", "realtime.metrics"],
-    ["realtime.config"],
     ["realtime.gateway", "realtime.transports"],
+    ["realtime.config"],
     ["realtime.cli"],
     ["realtime.__main__"],
 ]

@@ -27,22 +27,28 @@ KEYS = {("auth", "keys"), ("auth", "key_file")}
 log = structlog.get_logger()
 
 
-def reload(server: Server, gateway: Gateway, reread: Callable[[], Settings]) -> None:
-    """Read the settings and the certificate again; where they cannot be used nothing changes."""
-    old = gateway.settings
+def reload(
+    server: Server, gateway: Gateway, old: Settings, reread: Callable[[], Settings]
+) -> Settings:
+    """Read the settings and the certificate again; give those that hold from now on.
+
+    Where they cannot be used nothing changes.
+    """
     try:
         new = reread()
         changed = differences(old, new)
         waiting = changed & fixed(old, new)
-        change(server, gateway, merged(old, new, waiting))
+        held: Settings = merged(old, new, waiting)
+        change(server, gateway, held)
     except ConfigError as error:
         log.error("the settings stay as they were", reason=str(error))
-        return
+        return old
     log.info("settings read again", changed=names(changed - waiting))
     if waiting:
         log.warning("these settings need a restart", settings=names(waiting))
     if changed & LOG:
-        logs.configure(level=new.server.log_level, json=new.server.log_json)
+        logs.configure(level=held.server.log_level, json=held.server.log_json)
+    return held
 
 
 def change(server: Server, gateway: Gateway, settings: Settings) -> None:

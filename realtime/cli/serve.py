@@ -22,10 +22,11 @@ from typing import TYPE_CHECKING, Annotated, NoReturn, TextIO, cast
 import typer
 
 if TYPE_CHECKING:
-    from realtime.config import Key, ServerConfig, Settings
+    from realtime.config import Key, Settings
     from realtime.engine.api import Loading, ModelInfo
     from realtime.engine.worker.engine import WorkerEngine
     from realtime.gateway.http.server import Server
+    from realtime.gateway.http.settings import ServerConfig
 
 STOPPED_TWICE = 130
 IN_THE_CLEAR = (
@@ -217,7 +218,8 @@ async def serve_model(
         keys = app.state.gateway.gate.keyring.describe()
 
         def hung_up(server: Server) -> None:
-            reload(server, app.state.gateway, read)
+            nonlocal settings
+            settings = reload(server, app.state.gateway, settings, read)
 
         url = address(listening, tls=settings.server.tls_certificate is not None)
         try:

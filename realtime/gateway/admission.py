@@ -14,9 +14,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-from realtime.config import AdmissionConfig
 from realtime.engine.api import STALLED, Loading, ModelInfo
 from realtime.errors import Busy
+from realtime.gateway.settings import AdmissionConfig
 from realtime.session.conversation import Conversation
 from realtime.session.items import UserItem
 

@@ -23,7 +23,6 @@ from typing import assert_never
 import structlog
 
 from realtime.audio.pcm import SAMPLE_RATE
-from realtime.config import ConnectionConfig, LimitsConfig
 from realtime.engine.api import Engine, Request
 from realtime.errors import (
     BadMessage,
@@ -35,7 +34,9 @@ from realtime.errors import (
     TooMany,
 )
 from realtime.gateway.access.limits import Allowance, seconds_of
+from realtime.gateway.access.settings import LimitsConfig
 from realtime.gateway.outbox import Outbox
+from realtime.gateway.settings import ConnectionConfig
 from realtime.metrics import Metrics
 from realtime.protocols import Codec, Reply
 from realtime.session.events import (

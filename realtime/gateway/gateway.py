@@ -16,7 +16,6 @@ from starlette.websockets import WebSocket
 
 from realtime.audio.endpoint import Endpointer
 from realtime.audio.vad import Vad
-from realtime.config import ConnectionConfig, Settings
 from realtime.engine.api import Engine, ModelInfo
 from realtime.errors import Busy, Refused
 from realtime.gateway.access.auth import GONE_KEY, Gate, Grant, answer_to
@@ -25,6 +24,7 @@ from realtime.gateway.admission import Admission, Seat
 from realtime.gateway.connection import Connection
 from realtime.gateway.http.refusal import REFUSALS, Refusal, denial
 from realtime.gateway.http.strangers import vouch
+from realtime.gateway.settings import ConnectionConfig, GatewaySettings
 from realtime.metrics import Metrics
 from realtime.protocols import Codec
 from realtime.session.conversation import Conversation
@@ -41,13 +41,21 @@ log = structlog.get_logger()
 class Gateway:
     """What the connections of one server share; the routes that they come by take it."""
 
-    def __init__(self, settings: Settings, engine: Engine, vad_factory: Callable[[], Vad]) -> None:
+    def __init__(
+        self, settings: GatewaySettings, engine: Engine, vad_factory: Callable[[], Vad]
+    ) -> None:
         self.settings = settings
         self.engine = engine
         self.vad_factory = vad_factory
         self.metrics = Metrics()
         self.admission = Admission(settings.admission, time.monotonic)
-        self.gate = Gate(settings.auth, settings.limits, settings.server)
+        server = settings.server
+        self.gate = Gate(
+            settings.auth,
+            settings.limits,
+            host=server.host,
+            tls=server.tls_certificate is not None,
+        )
         self.revocation = Revocation(self.gate.gone)
         self.connections: set[Connection] = set()
         self.departed = asyncio.Event()
@@ -56,7 +64,7 @@ class Gateway:
         self.closers: list[Callable[[], Awaitable[None]]] = []
         """What routes hold beside connections, and how it ends."""
 
-    def reload(self, settings: Settings) -> None:
+    def reload(self, settings: GatewaySettings) -> None:
         """Let other settings hold for what begins from now on; raise ConfigError beforehand."""
         self.gate.reload(settings.auth, settings.limits)
         self.settings = settings

@@ -6,8 +6,8 @@ import pytest
 from typer.testing import CliRunner
 
 from realtime.cli.main import app
-from realtime.config import AuthConfig
 from realtime.gateway.access.keys import Keyring
+from realtime.gateway.access.settings import AuthConfig
 
 
 @pytest.fixture

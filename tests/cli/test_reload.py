@@ -15,8 +15,10 @@ from structlog.testing import capture_logs
 
 from realtime import config as configuration
 from realtime.cli.reload import differences, fixed, merged, reload
-from realtime.config import AuthConfig, LimitsConfig, ServerConfig, Settings
+from realtime.config import Settings
 from realtime.errors import ConfigError
+from realtime.gateway.access.settings import AuthConfig, LimitsConfig
+from realtime.gateway.http.settings import ServerConfig
 
 PAGE = {"additional_headers": {"Origin": "https://example.org"}}
 KEY, OTHER = "sk-a-key-of-this-test", "sk-another-key-of-this"
@@ -37,7 +39,7 @@ def settings(text: str, folder) -> Settings:
 def reloaded(place: Place, new: Settings) -> list[dict]:
     """Give what the log has of a reload."""
     with capture_logs() as logs:
-        reload(place.server, place.gateway, lambda: new)
+        reload(place.server, place.gateway, place.gateway.settings, lambda: new)
     return logs
 
 
@@ -144,7 +146,7 @@ async def test_what_cannot_be_used_costs_one_line_and_changes_nothing(tmp_path, 
     async with serving(old, trust=trust) as place:
         for reread in (unreadable, *(lambda new=new: new for new in broken)):
             with capture_logs() as logs:
-                reload(place.server, place.gateway, reread)
+                reload(place.server, place.gateway, place.gateway.settings, reread)
             (line,) = logs
             assert (line["event"], line["log_level"]) == ("the settings stay as they were", "error")
             assert "exc_info" not in line

@@ -22,10 +22,11 @@ from typer.testing import CliRunner
 
 from realtime.cli.main import app
 from realtime.cli.serve import address, banner, in_the_clear, own_name
-from realtime.config import DEMO_MODEL, ServerConfig, Settings
+from realtime.config import DEMO_MODEL, Settings
 from realtime.engine.api import Memory, ModelInfo
 from realtime.engine.worker.process import WorkerConfig
 from realtime.gateway.access.keys import add_key, new_key
+from realtime.gateway.http.settings import ServerConfig
 
 ROOT = Path(__file__).parents[2]
 LOST = b"realtime_log_lines_lost "

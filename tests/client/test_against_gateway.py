@@ -24,10 +24,11 @@ from client import (
 )
 from client.opening import dial
 from realtime.cli.ask import own_server
-from realtime.config import AdmissionConfig, Settings
+from realtime.config import Settings
 from realtime.engine.api import Delta, Loading
 from realtime.engine.fake import FakeEngine
 from realtime.gateway.routes.app import create_app
+from realtime.gateway.settings import AdmissionConfig
 
 SETTINGS = Settings(admission=AdmissionConfig(sessions=2, retry_after_s=3))
 

@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from realtime.config import AdmissionConfig
 from realtime.engine.api import Loading
 from realtime.engine.fake import FAKE_MODEL
 from realtime.errors import Busy
 from realtime.gateway.admission import Admission, Seat
+from realtime.gateway.settings import AdmissionConfig
 from realtime.session.conversation import Conversation
 
 

@@ -18,12 +18,14 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from realtime.audio.g711 import encode_mulaw
-from realtime.config import AdmissionConfig, ConnectionConfig, ServerConfig, Settings
+from realtime.config import Settings
 from realtime.engine.api import STALLED, AssistantTurn, Delta, Loading, Request, UserTurn
 from realtime.engine.fake import FAKE_MODEL, FakeEngine
 from realtime.gateway.gateway import Gateway
 from realtime.gateway.http.server import bind, web_server
+from realtime.gateway.http.settings import ServerConfig
 from realtime.gateway.routes.app import create_app
+from realtime.gateway.settings import AdmissionConfig, ConnectionConfig
 from realtime.log import stderr
 
 MASK = b"\x00\x00\x00\x00"

@@ -15,12 +15,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from realtime.audio.endpoint import EndpointConfig, Endpointer
-from realtime.config import ConnectionConfig
 from realtime.engine.api import AssistantTurn, Clip, Delta, UserTurn
 from realtime.engine.fake import FakeEngine
 from realtime.errors import Busy, EngineError, ModelError
 from realtime.gateway import connection
 from realtime.gateway.connection import Connection
+from realtime.gateway.settings import ConnectionConfig
 from realtime.metrics import Metrics
 from realtime.protocols.pcm import PcmCodec
 from realtime.session.conversation import Conversation

@@ -17,7 +17,8 @@ from gateway_place import serving
 from starlette.websockets import WebSocket
 from uvicorn.server import ServerState
 
-from realtime.config import ServerConfig, Settings
+from realtime.config import Settings
+from realtime.gateway.http.settings import ServerConfig
 from realtime.transports import websocket
 from realtime.transports.incoming import EXEMPT, Incoming
 from realtime.transports.websocket import MOST_WAITING, PeerProtocol, SocketLimits, hung_up

@@ -11,8 +11,8 @@ import pytest
 from playwright.async_api import expect
 from web.browsing import SAMPLES, TRANSPORTS, answers, say, serving, use
 
-from realtime.config import AuthConfig
 from realtime.engine.fake import FakeEngine
+from realtime.gateway.access.settings import AuthConfig
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 

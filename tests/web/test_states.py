@@ -9,9 +9,9 @@ import pytest
 from playwright.async_api import Page, expect
 from web.browsing import GUARD_MS, answers, serving, use
 
-from realtime.config import AuthConfig
 from realtime.engine.api import Loading, Sampling, SystemTurn
 from realtime.engine.fake import FAKE_MODEL, FakeEngine
+from realtime.gateway.access.settings import AuthConfig
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 

@@ -19,7 +19,7 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 from web.browsing import serving, spoken
 
-from realtime.config import AuthConfig
+from realtime.gateway.access.settings import AuthConfig
 from realtime.gateway.http.server import bind
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")

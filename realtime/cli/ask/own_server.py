@@ -16,6 +16,7 @@ from realtime import config, log
 from realtime.cli.shared.progress import loading_bar
 from realtime.engine.api import Engine
 from realtime.engine.worker.engine import WorkerEngine
+from realtime.gateway.access.settings import AuthConfig
 from realtime.gateway.http.server import bind, web_server
 from realtime.gateway.routes.app import create_app
 
@@ -26,7 +27,7 @@ async def own_server(model: str | None, console: Console) -> AsyncIterator[str]:
     options: dict[config.Key, object] = {("worker", "model"): model}
     settings = config.load(environment=config.environment(), options=options)
     # It is on the loopback, for us alone; keys in the environment are for the server that stays.
-    settings = replace(settings, auth=config.AuthConfig())
+    settings = replace(settings, auth=AuthConfig())
     log.configure(level="critical")  # what goes wrong comes back as an error and is said once
     async with WorkerEngine(settings.worker) as engine:
         await ready(engine, console)

@@ -17,12 +17,12 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from realtime.config import AuthConfig, LimitsConfig, ServerConfig
 from realtime.errors import ConfigError, Refused
 from realtime.gateway.access.client_secrets import Mint, Minted, looks_minted
 from realtime.gateway.access.keys import Keyring
 from realtime.gateway.access.limits import Allowance, Allowances
 from realtime.gateway.access.origins import Origins
+from realtime.gateway.access.settings import AuthConfig, LimitsConfig
 
 IN_SUBPROTOCOL = "openai-insecure-api-key."
 SUBPROTOCOL = "realtime"
@@ -69,8 +69,9 @@ class Gate:
         self,
         auth: AuthConfig,
         limits: LimitsConfig,
-        server: ServerConfig,
         *,
+        host: str,
+        tls: bool,
         clock: Callable[[], float] = time.monotonic,
         wall: Callable[[], float] = time.time,
     ) -> None:
@@ -79,8 +80,8 @@ class Gate:
         self.origins = Origins(
             auth.origins,
             keyless=not self.keyring.required,
-            tls=server.tls_certificate is not None,
-            name=server.host,
+            tls=tls,
+            name=host,
         )
         self.allowances = Allowances(limits, clock)
 

@@ -18,8 +18,8 @@ from pathlib import Path
 
 import structlog
 
-from realtime.config import AuthConfig
 from realtime.errors import ConfigError
+from realtime.gateway.access.settings import AuthConfig
 
 SHORTEST = 20  # characters of a key that was not made here
 HASHED = re.compile(r"sha256:([0-9a-f]{64})(?:\s+(.*))?")

@@ -11,8 +11,8 @@ from collections.abc import Callable
 from typing import Literal
 
 from realtime.audio.pcm import SAMPLE_RATE
-from realtime.config import LimitsConfig
 from realtime.errors import LimitReached
+from realtime.gateway.access.settings import LimitsConfig
 from realtime.session.events import AudioReceived, Input, ItemPut, ItemsResponseAsked, Limit
 from realtime.session.items import UserDraft
 from realtime.transports.bucket import Bucket

@@ -22,10 +22,10 @@ from typing import Any, Protocol
 import uvicorn
 from starlette.applications import Starlette
 
-from realtime.config import ServerConfig
 from realtime.errors import ConfigError
 from realtime.gateway.http.listener import Listener, raise_descriptor_limit
 from realtime.gateway.http.protocol import MOST_BACKLOG, HttpProtocol
+from realtime.gateway.http.settings import ServerConfig
 from realtime.gateway.http.strangers import Stranger, Strangers
 from realtime.gateway.http.tls import tls_context
 from realtime.transports.incoming import Incoming

@@ -5,8 +5,8 @@ from __future__ import annotations
 import ssl
 from typing import NoReturn
 
-from realtime.config import ServerConfig
 from realtime.errors import ConfigError
+from realtime.gateway.http.settings import ServerConfig
 
 
 def tls_context(config: ServerConfig) -> ssl.SSLContext | None:

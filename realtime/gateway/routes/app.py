@@ -12,7 +12,6 @@ from starlette.routing import BaseRoute
 from starlette.types import Receive, Scope, Send
 
 from realtime.audio.vad import SpeechDetector, Vad
-from realtime.config import Settings
 from realtime.engine.api import Engine
 from realtime.errors import Refused
 from realtime.gateway.access.origins import CrossOrigin, KnownHost
@@ -23,10 +22,11 @@ from realtime.gateway.routes.health import HealthRoutes
 from realtime.gateway.routes.openai import OpenAiRoutes
 from realtime.gateway.routes.page import page_routes
 from realtime.gateway.routes.pcm import PcmRoutes
+from realtime.gateway.settings import GatewaySettings
 
 
 def create_app(
-    settings: Settings,
+    settings: GatewaySettings,
     engine: Engine,
     *,
     vad_factory: Callable[[], Vad] = SpeechDetector,

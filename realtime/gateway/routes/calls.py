@@ -24,7 +24,6 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
-from realtime.config import WebRtcConfig
 from realtime.engine.api import ModelInfo
 from realtime.errors import Busy, LimitReached, Refused
 from realtime.gateway.access.auth import Grant
@@ -33,6 +32,7 @@ from realtime.gateway.http.refusal import NO_STORE, REFUSALS, denial
 from realtime.gateway.routes.offers import Asked, read_offer
 from realtime.transports.webrtc.event_stream import MOST_FOLLOWERS
 from realtime.transports.webrtc.sdp import BadOffer
+from realtime.transports.webrtc.settings import WebRtcConfig
 
 if TYPE_CHECKING:
     from realtime.transports.webrtc.peer import Peer, PeerTransport

@@ -29,12 +29,12 @@ from aiortc.jitterbuffer import JitterFrame
 from aiortc.rtp import RtpPacket
 
 from realtime.audio.pcm import Pcm, to_bytes
-from realtime.config import WebRtcConfig
 from realtime.transports.incoming import cost
 from realtime.transports.webrtc.event_stream import Followed
 from realtime.transports.webrtc.jitter import Packet
 from realtime.transports.webrtc.rtp_audio import RtpAudio
 from realtime.transports.webrtc.sdp import BadOffer, Offer
+from realtime.transports.webrtc.settings import WebRtcConfig
 
 CHANNEL = "oai-events"
 """The data channel that OpenAI's clients open; any other is not ours."""

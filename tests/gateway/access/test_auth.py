@@ -10,12 +10,13 @@ from hypothesis import strategies as st
 from starlette.requests import Request
 
 import client
-from realtime.config import AuthConfig, LimitsConfig, ServerConfig, Settings
+from realtime.config import Settings
 from realtime.engine.api import Loading
 from realtime.engine.fake import FAKE_MODEL, FakeEngine
 from realtime.errors import Busy, ConfigError, LimitReached, Refused
 from realtime.gateway.access.auth import Gate, Grant, answer_to, credential
 from realtime.gateway.access.keys import digest_of
+from realtime.gateway.access.settings import AuthConfig, LimitsConfig
 from realtime.gateway.gateway import Gateway
 from realtime.gateway.http.refusal import denial
 
@@ -33,8 +34,8 @@ class Clock:
 
 def gate(*keys: str, clock: Clock | None = None, **auth) -> Gate:
     clock = clock or Clock()
-    settings = AuthConfig(keys=keys, **auth), LimitsConfig(), ServerConfig()
-    return Gate(*settings, clock=clock, wall=clock)
+    settings = AuthConfig(keys=keys, **auth), LimitsConfig()
+    return Gate(*settings, host="127.0.0.1", tls=False, clock=clock, wall=clock)
 
 
 def refused(gate: Gate, headers: dict[str, str], subprotocols: tuple[str, ...] = ()) -> tuple:

@@ -11,7 +11,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from realtime.config import AuthConfig
 from realtime.errors import ConfigError
 from realtime.gateway.access.keys import (
     ApiKey,
@@ -23,6 +22,7 @@ from realtime.gateway.access.keys import (
     new_key,
     read_keys,
 )
+from realtime.gateway.access.settings import AuthConfig
 
 
 @pytest.fixture

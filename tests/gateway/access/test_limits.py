@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from realtime.config import LimitsConfig
 from realtime.errors import LimitReached
 from realtime.gateway.access.limits import Allowance, Allowances, seconds_of
+from realtime.gateway.access.settings import LimitsConfig
 from realtime.session.events import (
     AudioReceived,
     ClearAsked,

@@ -12,9 +12,10 @@ from fakes import GUARD_S
 from gateway_place import Place, bearer, rest, serving, until
 from websockets.exceptions import ConnectionClosed
 
-from realtime.config import AuthConfig, Settings
+from realtime.config import Settings
 from realtime.gateway.access.keys import digest_of
 from realtime.gateway.access.revocation import Revocation
+from realtime.gateway.access.settings import AuthConfig
 from scripts.bench.caller import CALLS, connection, dial
 
 KEY, OTHER = "the-first-key-of-this-server", "another-key-of-this-server"

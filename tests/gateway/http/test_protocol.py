@@ -16,9 +16,11 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from realtime.config import AuthConfig, ServerConfig, Settings
+from realtime.config import Settings
+from realtime.gateway.access.settings import AuthConfig
 from realtime.gateway.http import protocol as http
 from realtime.gateway.http.protocol import HttpProtocol
+from realtime.gateway.http.settings import ServerConfig
 from realtime.transports import incoming
 
 KEY = "sk-a-key-of-this-test"

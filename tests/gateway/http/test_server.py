@@ -18,11 +18,12 @@ from fakes import GUARD_S, question
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
-from realtime.config import ServerConfig, Settings
+from realtime.config import Settings
 from realtime.engine.fake import FakeEngine
 from realtime.errors import ConfigError
 from realtime.gateway.http import server
 from realtime.gateway.http.server import SEND_BUFFER, bind, serve
+from realtime.gateway.http.settings import ServerConfig
 from realtime.gateway.routes.app import create_app
 
 ROOT = Path(__file__).parents[3]

@@ -8,8 +8,9 @@ import pytest
 from certificates import config
 from gateway_place import rest, serving, until
 
-from realtime.config import ServerConfig, Settings
+from realtime.config import Settings
 from realtime.errors import ConfigError
+from realtime.gateway.http.settings import ServerConfig
 from realtime.gateway.http.tls import tls_context
 
 

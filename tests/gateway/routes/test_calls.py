@@ -23,18 +23,21 @@ from hypothesis import strategies as st
 from starlette.responses import JSONResponse
 
 from realtime import log
-from realtime.config import AdmissionConfig, AuthConfig, ConnectionConfig, Settings, WebRtcConfig
+from realtime.config import Settings
 from realtime.engine.fake import FakeEngine
 from realtime.gateway.access.auth import Grant
+from realtime.gateway.access.settings import AuthConfig
 from realtime.gateway.gateway import Gateway
 from realtime.gateway.http.server import bind, web_server
 from realtime.gateway.routes.app import create_app
 from realtime.gateway.routes.calls import Calls
 from realtime.gateway.routes.offers import MOST_SDP
 from realtime.gateway.routes.openai import OpenAiRoutes
+from realtime.gateway.settings import AdmissionConfig, ConnectionConfig
 from realtime.protocols.pcm import PcmCodec
 from realtime.transports.webrtc import peer as webrtc
 from realtime.transports.webrtc import rtp_audio as opus
+from realtime.transports.webrtc.settings import WebRtcConfig
 from scripts.bench.caller import CALLS, Caller, Relay, Weather, calling, connection, dial
 
 FAST = 4.0  # times real time: the server's clock is the audio's

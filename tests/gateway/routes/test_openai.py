@@ -20,14 +20,10 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 
 from realtime import log
-from realtime.config import (
-    AdmissionConfig,
-    AuthConfig,
-    ConnectionConfig,
-    LimitsConfig,
-    Settings,
-)
+from realtime.config import Settings
 from realtime.engine.api import Delta, Loading, SystemTurn
+from realtime.gateway.access.settings import AuthConfig, LimitsConfig
+from realtime.gateway.settings import AdmissionConfig, ConnectionConfig
 from realtime.protocols.openai.messages import MAX_EVENT
 from realtime.session.settings import SessionConfig
 

@@ -8,11 +8,11 @@ import pytest
 from aiortc.exceptions import InvalidStateError
 from fakes import GUARD_S
 
-from realtime.config import WebRtcConfig
 from realtime.transports.incoming import OVERHEAD
 from realtime.transports.webrtc import peer as webrtc
 from realtime.transports.webrtc.event_stream import Followed
 from realtime.transports.webrtc.peer import CHANNEL, MOST_CHANNELS, MOST_UNSENT, PeerTransport
+from realtime.transports.webrtc.settings import WebRtcConfig
 
 
 class Channel:
