@@ -8,7 +8,7 @@ the session began.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -59,7 +59,10 @@ class ResponseAsked:
 
 @dataclass(frozen=True, slots=True)
 class ResponseOptions:
-    """How one answer differs from the others; None: it does not."""
+    """How one answer differs from the others; None: it does not.
+
+    ResponseStarted gives the same object back: what a codec adds in a class of its own comes along.
+    """
 
     instructions: str | None = None
     """In place of the system prompt."""
@@ -68,8 +71,6 @@ class ResponseOptions:
     """In place of the conversation."""
     out_of_band: bool = False
     """The answer does not become part of the conversation, and may come beside another one."""
-    echo: dict[str, Any] = field(default_factory=dict)
-    """What the codec wants back in ResponseStarted; nobody else looks at it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,12 +104,13 @@ class ItemDropped:
 
 @dataclass(frozen=True, slots=True)
 class ItemCut:
-    """Keep of an answer what the user has had: `chars` of it, or (None) what was delivered."""
+    """Keep of an answer what the user has had: `chars` of it, or (None) what was delivered.
+
+    ItemTruncated gives the same object back.
+    """
 
     item: str
     chars: int | None
-    echo: dict[str, Any] = field(default_factory=dict)
-    """What the codec wants back in ItemTruncated."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -295,10 +297,9 @@ class ItemGone:
 
 @dataclass(frozen=True, slots=True)
 class ItemTruncated:
-    """Of this answer is kept what the user has had."""
+    """Of an answer is kept what the user has had."""
 
-    item: str
-    echo: dict[str, Any]
+    cut: ItemCut
 
 
 @dataclass(frozen=True, slots=True)

@@ -50,8 +50,8 @@ class ItemEdits:
                 case ItemDropped(id):
                     self.conversation.items.remove(self.find(id))
                     return [Emit(ItemGone(id))]
-                case ItemCut(id, chars):
-                    return self.cut(edit, self.find(id), chars)
+                case ItemCut(id):
+                    return self.cut(edit, self.find(id))
         except UnknownItem as unknown:
             return [trouble("item_not_found", f"There is no item {unknown.args[0]!r} here.")]
         except ItemExists as exists:
@@ -104,13 +104,13 @@ class ItemEdits:
         except UnknownItem as unknown:
             return trouble("item_not_found", f"There is no item {unknown.args[0]!r} here.")
 
-    def cut(self, edit: ItemCut, item: Item, chars: int | None) -> list[Emit]:
+    def cut(self, edit: ItemCut, item: Item) -> list[Emit]:
         """Keep of an answer what the user has had."""
         if not isinstance(item, Answer):
             return [trouble("not_an_answer", f"Item {item.id!r} is no answer of the assistant.")]
-        if chars is not None:
-            item.cut(chars)
-        return [Emit(ItemTruncated(item.id, edit.echo))]
+        if edit.chars is not None:
+            item.cut(edit.chars)
+        return [Emit(ItemTruncated(edit))]
 
     def trim(self) -> list[Emit]:
         """Let the oldest items leave when there are more than the budget allows."""

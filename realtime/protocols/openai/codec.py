@@ -8,6 +8,7 @@ no delta outside, whatever comes.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
+from dataclasses import dataclass
 from itertools import count
 from typing import Any, assert_never
 
@@ -37,6 +38,13 @@ from realtime.session.items import Item
 
 Event = dict[str, Any]
 ENCODER = msgspec.json.Encoder()
+
+
+@dataclass(frozen=True, slots=True)
+class Truncation(events.ItemCut):
+    """With what conversation.item.truncated repeats of it."""
+
+    audio_end_ms: int = 0
 
 
 class OpenAiCodec:
@@ -162,8 +170,7 @@ class OpenAiCodec:
         """Ask to cut an answer; without speech, `audio_end_ms` says nothing about its text."""
         if said.content_index != 0:
             raise BadEvent("An answer has one part, content_index 0.", param="content_index")
-        echo = {"content_index": said.content_index, "audio_end_ms": said.audio_end_ms}
-        return events.ItemCut(said.item_id, said.text_chars, echo)
+        return Truncation(said.item_id, said.text_chars, said.audio_end_ms)
 
     # ---- out ------------------------------------------------------------------------------------
 
@@ -285,8 +292,10 @@ class OpenAiCodec:
                 self.incomplete.discard(item_id)
                 self.spoken_at.pop(item_id, None)
                 yield self.event("conversation.item.deleted", item_id=item_id)
-            case events.ItemTruncated(item_id, echo):
-                yield self.event("conversation.item.truncated", item_id=item_id, **echo)
+            case events.ItemTruncated(cut):
+                end = cut.audio_end_ms if isinstance(cut, Truncation) else 0
+                place = {"item_id": cut.item, "content_index": 0, "audio_end_ms": end}
+                yield self.event("conversation.item.truncated", **place)
             case events.Transcribed():
                 yield self.transcribed(notice)
             case _:

@@ -55,9 +55,17 @@ class ResponseJson(msgspec.Struct, frozen=True):
     parallel_tool_calls: bool | None = None
 
 
-def read_response(
-    data: dict[str, Any], session: SessionJson, defaults: Defaults
-) -> ResponseOptions:
+@dataclass(frozen=True, slots=True)
+class OpenAiOptions(ResponseOptions):
+    """With what the response object repeats of its request."""
+
+    metadata: dict[str, str] | None = None
+    max_output_tokens: Tokens | None = None
+    output: dict[str, Any] = field(default_factory=dict)
+    """Format and voice."""
+
+
+def read_response(data: dict[str, Any], session: SessionJson, defaults: Defaults) -> OpenAiOptions:
     """Read how one response is to differ from the others; raise BadEvent naming the field."""
     data = modern(data, "response")
     asked = convert(data, ResponseJson, "response")
@@ -68,16 +76,14 @@ def read_response(
     output = (data.get("audio") or {}).get("output") or {}
     check_kept(output, "response.audio.output")
     format = read_format(session["audio"]["input"]["format"])
-    return ResponseOptions(
+    return OpenAiOptions(
         instructions=asked.instructions,
         sampling=own_sampling(asked, session, defaults.sampling),
         input=None if asked.input is None else read_input(asked.input, format),
         out_of_band=asked.conversation == "none",
-        echo={
-            "metadata": asked.metadata,
-            "max_output_tokens": asked.max_output_tokens,
-            "output": {key: value for key, value in output.items() if value is not None},
-        },
+        metadata=asked.metadata,
+        max_output_tokens=asked.max_output_tokens,
+        output={key: value for key, value in output.items() if value is not None},
     )
 
 
@@ -113,16 +119,17 @@ class Live:
     @classmethod
     def of(cls, started: ResponseStarted, session: SessionJson, conversation: str) -> Live:
         """Begin one."""
-        echo = started.options.echo
+        asked = started.options
+        repeated = asked if isinstance(asked, OpenAiOptions) else OpenAiOptions()
         spoken = session["audio"]["output"]
-        output = {"format": spoken["format"], "voice": spoken["voice"]} | echo.get("output", {})
+        output = {"format": spoken["format"], "voice": spoken["voice"]} | repeated.output
         return cls(
             id=PREFIX + started.response,
             item=started.answer.id,
             previous=started.previous,
-            conversation=None if started.options.out_of_band else conversation,
-            metadata=echo.get("metadata"),
-            max_output_tokens=echo.get("max_output_tokens") or session["max_output_tokens"],
+            conversation=None if asked.out_of_band else conversation,
+            metadata=repeated.metadata,
+            max_output_tokens=repeated.max_output_tokens or session["max_output_tokens"],
             output={"format": show_format(read_format(output["format"])), "voice": output["voice"]},
         )
 

@@ -14,6 +14,7 @@ from protocols.openai.wire import APPLIED, EXPIRES, Wire, kinds, spoken, started
 
 from realtime.engine.api import Clip, Usage
 from realtime.errors import BadMessage, TooMuch
+from realtime.protocols.openai.codec import Truncation
 from realtime.protocols.openai.errors import BadEvent
 from realtime.protocols.openai.messages import MAX_AUDIO, MAX_EVENT
 from realtime.session import events
@@ -131,7 +132,7 @@ def test_a_wrong_initial_session_is_refused():
                 "content_index": 0,
                 "audio_end_ms": 1500,
             },
-            [events.ItemCut("i", None, {"content_index": 0, "audio_end_ms": 1500})],
+            [Truncation("i", None, 1500)],
         ),
         (
             {
@@ -141,7 +142,7 @@ def test_a_wrong_initial_session_is_refused():
                 "audio_end_ms": 0,
                 "text_chars": 12,
             },
-            [events.ItemCut("i", 12, {"content_index": 0, "audio_end_ms": 0})],
+            [Truncation("i", 12, 0)],
         ),
     ],
 )
@@ -764,7 +765,7 @@ def test_deleting_and_truncating():
     place = {"item_id": "i", "content_index": 0, "audio_end_ms": 1_500}
     wire.send({"type": "conversation.item.truncate", **place})
     (cut,) = wire.inputs
-    (told,) = wire.tell(events.ItemTruncated("i", cut.echo))
+    (told,) = wire.tell(events.ItemTruncated(cut))
     assert told["type"] == "conversation.item.truncated"
     assert told.items() >= place.items()
 

@@ -19,7 +19,7 @@ from protocols.openai.wire import EXPIRES, spoken, started
 from realtime.engine.api import Usage
 from realtime.errors import BadMessage, ProtocolError, TooMuch
 from realtime.protocols import Reply
-from realtime.protocols.openai.codec import OpenAiCodec
+from realtime.protocols.openai.codec import OpenAiCodec, Truncation
 from realtime.protocols.openai.session import Defaults
 from realtime.session import events
 from realtime.session.items import Answer, OtherItem, SystemItem, UserItem
@@ -229,7 +229,7 @@ notices = st.sampled_from(
         events.ItemShown(USER),
         events.ItemShown(Answer("a1", 1, [((1,), "Hi")])),
         events.ItemGone("a1"),
-        events.ItemTruncated("a1", {"content_index": 0, "audio_end_ms": 5}),
+        events.ItemTruncated(Truncation("a1", 0, 5)),
         events.Transcribed("u1", "hi", 0.2),
         events.Transcribed("u1", "", 0.2, events.Trouble("busy", "Later.")),
         *(started(f"c:{n}", f"a{n}") for n in (1, 2)),
@@ -301,8 +301,8 @@ class Checked:
             case events.ItemsResponseAsked(options):
                 self.tell(started("c:9", "a9", None, options))
                 self.tell(events.Final(9, "", "length", response="c:9"))
-            case events.ItemCut(item, _, echo):
-                self.tell(events.ItemTruncated(item, echo))
+            case events.ItemCut():
+                self.tell(events.ItemTruncated(given_input))
             case events.Configured():
                 self.tell(events.SettingsApplied())
             case events.AudioReceived(pcm):

@@ -44,7 +44,7 @@ def test_a_response_of_its_own():
     reference, draft = found.input
     assert reference == Reference("i")
     assert isinstance(draft, UserDraft)
-    assert found.echo["metadata"] == {"k": "v"}
+    assert found.metadata == {"k": "v"}
 
 
 @pytest.mark.parametrize(
@@ -82,7 +82,7 @@ def test_flat_fields_are_understood_as_the_beta_meant_them():
 
 def test_metadata_to_the_brim():
     metadata = {f"{n:064}": "x" * 512 for n in range(16)}
-    assert options({"metadata": metadata}).echo["metadata"] == metadata
+    assert options({"metadata": metadata}).metadata == metadata
 
 
 @pytest.mark.parametrize(
