@@ -10,9 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-import numpy as np
-from numpy.typing import NDArray
-
+from realtime.audio.pcm import SAMPLE_RATE, Pcm
 from realtime.engine.api import AssistantTurn, Clip, Sampling, SystemTurn, Turn, UserTurn
 from realtime.session.events import FRONT, ResponseOptions
 from realtime.session.items import (
@@ -28,17 +26,16 @@ from realtime.session.items import (
     UserDraft,
     UserItem,
 )
+from realtime.session.windows import windows
 
-LONGEST = 30 * 16_000  # samples of a clip: the window of the model's encoder
-TENTH = 1_600  # samples: 100 ms
-SAMPLES_PER_MEL_FRAME = 160  # hop of the log-mel: 10 ms
+SAMPLES_PER_MEL_FRAME = SAMPLE_RATE // 100  # hop of the log-mel: 10 ms
 TURN_OVERHEAD = 6  # <|im_start|>role\n ... <|im_end|>\n
 CLIP_OVERHEAD = 8  # "Audio N: " <|audio_bos|> ... <|audio_eos|> \n
 BYTES_PER_TOKEN = 2  # of text; a cautious estimate, the engine counts exactly
 
 
 def audio_tokens(samples: int) -> int:
-    """Count the model's tokens for a clip of `samples` at 16 kHz: 25 a second (Qwen2-Audio)."""
+    """Count the model's tokens for a clip of `samples`: 25 a second (Qwen2-Audio)."""
     mel_frames = -(-samples // SAMPLES_PER_MEL_FRAME)
     return max(0, ((mel_frames - 1) // 2 + 1 - 2) // 2 + 1)
 
@@ -91,7 +88,7 @@ class Conversation:
         """Tell whether there is an item of this id."""
         return any(item.id == id for item in self.items)
 
-    def clip(self, pcm: NDArray[np.int16]) -> Clip:
+    def clip(self, pcm: Pcm) -> Clip:
         """Name these samples for ever."""
         self.clips_made += 1
         return Clip(f"{self.id}/{self.clips_made}", pcm)
@@ -109,7 +106,7 @@ class Conversation:
             case OtherDraft(_, data):
                 return OtherItem(id, data)
 
-    def clips_of(self, parts: Sequence[NDArray[np.int16] | str]) -> Iterator[Clip | str]:
+    def clips_of(self, parts: Sequence[Pcm | str]) -> Iterator[Clip | str]:
         """Turn recordings into clips."""
         for part in parts:
             if isinstance(part, str):
@@ -262,13 +259,6 @@ class Conversation:
         gone = {item.id for item in dropped}
         self.items = [item for item in self.items if item.id not in gone]
         return dropped
-
-
-def windows(pcm: NDArray[np.int16]) -> Iterator[NDArray[np.int16]]:
-    """Cut a recording into parts of the same length (to 100 ms) that the encoder can hear."""
-    count = -(-len(pcm) // LONGEST)
-    length = -(-len(pcm) // max(1, count) // TENTH) * TENTH
-    yield from (pcm[at : at + length] for at in range(0, len(pcm), max(1, length)))
 
 
 def dialogue(items: Sequence[Item]) -> Iterator[Turn]:

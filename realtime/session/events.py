@@ -10,9 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
-import numpy as np
-from numpy.typing import NDArray
-
+from realtime.audio.pcm import Pcm
 from realtime.engine.api import Request, Sampling, Usage
 from realtime.session.items import Answer, Item, ItemDraft, Reference, UserItem
 from realtime.session.settings import TurnSettings
@@ -27,7 +25,7 @@ FRONT = "root"
 class AudioReceived:
     """The next samples of the microphone: int16 mono 16 kHz, any number."""
 
-    pcm: NDArray[np.int16]
+    pcm: Pcm
 
 
 @dataclass(frozen=True, slots=True)

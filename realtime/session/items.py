@@ -9,9 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
+from realtime.audio.pcm import Pcm
 from realtime.engine.api import Clip
 
 
@@ -100,7 +98,7 @@ class UserDraft:
     """A user item to be made: recordings (int16 mono 16 kHz, any length) and texts, in order."""
 
     id: str | None
-    parts: tuple[NDArray[np.int16] | str, ...]
+    parts: tuple[Pcm | str, ...]
     transcript: str | None = None
 
 

@@ -13,13 +13,10 @@ from realtime.cli.batch.manifest import Question, Recording
 from realtime.cli.shared.download import download, is_url
 from realtime.engine.api import Clip, UserTurn
 from realtime.errors import AudioError
+from realtime.session.windows import WINDOW, windows
 
 SHORTEST = SAMPLE_RATE // 10
 """Samples; shorter recordings have next to no tokens, and the model invents what it heard."""
-LONGEST = SAMPLE_RATE * 30
-"""Samples of one clip: the encoder's window."""
-SHORTEST_REST = SAMPLE_RATE
-"""Samples that a recording's last clip has at least; the one before it gives them up."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,12 +38,12 @@ class Recordings:
                 parts.append(part)
                 continue
             pcm = self.pcm(part)
-            if not template and len(pcm) > LONGEST:
+            if not template and len(pcm) > WINDOW:
                 raise AudioError(
                     f"{part.name} lasts {len(pcm) / SAMPLE_RATE:.1f} s; "
                     "in a prompt a recording has at most 30 s"
                 )
-            parts += clips(pcm)
+            parts += map(named, windows(pcm))
         return UserTurn(tuple(parts))
 
     def pcm(self, recording: Recording) -> Pcm:
@@ -70,16 +67,6 @@ class Recordings:
                 raise AudioError("nobody waits for it any more")
 
         return download(url, progress=progress)
-
-
-def clips(pcm: Pcm) -> list[Clip]:
-    """Cut a recording into clips that the encoder takes; nothing is lost."""
-    cut: list[Clip] = []
-    while len(pcm) > LONGEST:
-        size = min(LONGEST, len(pcm) - SHORTEST_REST)
-        cut.append(named(pcm[:size]))
-        pcm = pcm[size:]
-    return [*cut, named(pcm)]
 
 
 def named(pcm: Pcm) -> Clip:

@@ -8,13 +8,12 @@ import threading
 import numpy as np
 import pytest
 import soundfile
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from realtime.cli.batch.manifest import Recording
-from realtime.cli.batch.recordings import LONGEST, SHORTEST_REST, Recordings, clips, named
+from realtime.cli.batch.recordings import Recordings, named
 from realtime.engine.api import Clip, UserTurn
 from realtime.errors import AudioError
+from realtime.session.windows import WINDOW
 
 
 def noise(samples: int, seed: int = 0) -> np.ndarray:
@@ -36,15 +35,14 @@ def test_parts_stay_in_order_and_paths_are_relative_to_the_manifest(recordings):
     assert recordings.turn((absolute,), template=True).parts[0].id == clip.id
 
 
-@settings(deadline=None, max_examples=25)
-@given(st.integers(1_600, 4 * LONGEST))
-def test_a_long_recording_becomes_clips_and_nothing_is_lost(samples):
-    pcm = (np.arange(samples) % 30_011).astype(np.int16)
-    cut = clips(pcm)
-    assert (np.concatenate([clip.pcm for clip in cut]) == pcm).all()
-    assert all(len(clip.pcm) <= LONGEST for clip in cut)
-    assert len(cut) == max(1, -(-samples // LONGEST))
-    assert len(cut) == 1 or all(len(clip.pcm) >= SHORTEST_REST for clip in cut)
+def test_a_long_recording_becomes_clips_and_nothing_is_lost(tmp_path):
+    soundfile.write(tmp_path / "long.wav", noise(2 * WINDOW + 1), 16_000)
+    turn = Recordings(tmp_path, max_s=90.0).turn((Recording("long.wav"), "Why?"), template=True)
+    *cut, text = turn.parts
+    assert text == "Why?"
+    assert (np.concatenate([clip.pcm for clip in cut]) == noise(2 * WINDOW + 1)).all()
+    assert len(cut) == len({clip.id for clip in cut}) == 3
+    assert all(len(clip.pcm) <= WINDOW for clip in cut)
 
 
 def test_the_same_samples_have_the_same_name_and_others_another():
@@ -52,7 +50,7 @@ def test_the_same_samples_have_the_same_name_and_others_another():
 
 
 def test_in_a_prompt_a_recording_is_one_clip(tmp_path, recordings):
-    soundfile.write(tmp_path / "long.wav", noise(LONGEST + 1), 16_000)
+    soundfile.write(tmp_path / "long.wav", noise(WINDOW + 1), 16_000)
     assert len(recordings.turn((Recording("long.wav"),), template=True).parts) == 2
     with pytest.raises(AudioError, match=r"long\.wav lasts 30\.0 s"):
         recordings.turn((Recording("long.wav"),), template=False)
