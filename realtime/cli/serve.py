@@ -215,7 +215,7 @@ async def serve_model(
     hurried = False
     async with WorkerEngine(settings.worker) as engine:
         app = create_app(settings, engine)
-        keys = app.state.gateway.gate.keyring.describe()
+        keys = app.state.gateway.authenticator.keyring.describe()
 
         def hung_up(server: Server) -> None:
             nonlocal settings

@@ -183,7 +183,7 @@ class Connection:
                     return
                 if isinstance(event, Reply):
                     self.reply(event.messages)
-                elif self.may(event):
+                elif self.allowed(event):
                     self.happen(event)
                 if len(message) > LARGE:
                     await asyncio.sleep(0)
@@ -220,7 +220,7 @@ class Connection:
         if not self.outbox.crowded:
             self.tell(Trouble(code, message))
 
-    def may(self, event: Input) -> bool:
+    def allowed(self, event: Input) -> bool:
         """Tell whether audio may be heard; tell the peer if not, every second that it goes on."""
         if not (seconds := seconds_of(event)) or self.allowance.take_audio(seconds):
             return True

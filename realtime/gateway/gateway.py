@@ -18,11 +18,11 @@ from realtime.audio.endpoint import Endpointer
 from realtime.audio.vad import Vad
 from realtime.engine.api import Engine, ModelInfo
 from realtime.errors import Busy, Refused
-from realtime.gateway.access.auth import GONE_KEY, Gate, Grant, answer_to
+from realtime.gateway.access.auth import GONE_KEY, Authenticator, Grant, answer_to
 from realtime.gateway.access.revocation import Revocation
-from realtime.gateway.admission import Admission, Seat
+from realtime.gateway.admission import Admission, Slot
 from realtime.gateway.connection import Connection
-from realtime.gateway.http.refusal import REFUSALS, Refusal, denial
+from realtime.gateway.http.error_responses import REFUSALS, Refusal, error_response
 from realtime.gateway.http.strangers import vouch
 from realtime.gateway.settings import ConnectionConfig, GatewaySettings
 from realtime.metrics import Metrics
@@ -50,13 +50,13 @@ class Gateway:
         self.metrics = Metrics()
         self.admission = Admission(settings.admission, time.monotonic)
         server = settings.server
-        self.gate = Gate(
+        self.authenticator = Authenticator(
             settings.auth,
             settings.limits,
             host=server.host,
             tls=server.tls_certificate is not None,
         )
-        self.revocation = Revocation(self.gate.gone)
+        self.revocation = Revocation(self.authenticator.gone)
         self.connections: set[Connection] = set()
         self.departed = asyncio.Event()
         self.longest: dict[str, int] = {}
@@ -66,7 +66,7 @@ class Gateway:
 
     def reload(self, settings: GatewaySettings) -> None:
         """Let other settings hold for what begins from now on; raise ConfigError beforehand."""
-        self.gate.reload(settings.auth, settings.limits)
+        self.authenticator.reload(settings.auth, settings.limits)
         self.settings = settings
         self.admission.config = settings.admission
 
@@ -89,7 +89,7 @@ class Gateway:
         """
         resume = socket.query_params.get("conversation")
         try:
-            grant = self.gate.authorise(socket.headers, socket.scope["subprotocols"])
+            grant = self.authenticator.authorise(socket.headers, socket.scope["subprotocols"])
             vouch(socket.scope)
             check(grant)
             model = self.enter(grant, resume)
@@ -122,7 +122,7 @@ class Gateway:
     def authorise(self, request: Request) -> Response | None:
         """Give the refusal of a request; what is granted is in its `state.grant`."""
         try:
-            request.state.grant = self.gate.authorise(request.headers)
+            request.state.grant = self.authenticator.authorise(request.headers)
         except Refused as error:
             return self.refuse(error)
         vouch(request.scope)
@@ -131,7 +131,7 @@ class Gateway:
     def refuse(self, error: Refusal) -> Response:
         """Say no, and count it."""
         self.metrics.refused.labels(error.code).inc()
-        return denial(error)
+        return error_response(error)
 
     def connection(
         self,
@@ -154,46 +154,46 @@ class Gateway:
 
     def greet(
         self, resume: str | None, model: ModelInfo, grant: Grant
-    ) -> tuple[Seat, list[Notice]]:
+    ) -> tuple[Slot, list[Notice]]:
         """Find or begin the conversation, and what its peer is told first."""
         found = self.admission.find(resume, grant.key) if resume else None
         if found is not None and resume:
-            seat, secret = found, resume
+            slot, secret = found, resume
         else:
-            seat, secret = self.admission.begin(Conversation, grant.key)
+            slot, secret = self.admission.begin(Conversation, grant.key)
         greeting: list[Notice] = [Ready(secrets.token_hex(8), secret, model.name)]
         if resume and not found:
             greeting.append(Trouble("conversation_not_found", UNKNOWN_CONVERSATION))
-        return seat, greeting
+        return slot, greeting
 
-    def session(self, seat: Seat, *, automatic: bool) -> Session:
-        """Make a session on the seat's conversation."""
+    def session(self, slot: Slot, *, automatic: bool) -> Session:
+        """Make a session on the slot's conversation."""
         endpoint = replace(self.settings.endpoint, automatic=automatic)
         endpointer = Endpointer(self.vad_factory(), endpoint)
-        return Session(seat.conversation, endpointer, self.settings.session)
+        return Session(slot.conversation, endpointer, self.settings.session)
 
     async def run(
         self,
         connection: Connection,
-        seat: Seat,
+        slot: Slot,
         greeting: list[Notice],
         grant: Grant,
         *,
         had: int | None = None,
     ) -> None:
-        """Run a connection in its seat while its key is here; park the conversation afterwards."""
+        """Run a connection in its slot while its key is here; park the conversation afterwards."""
 
         def end() -> None:
             connection.fail("invalid_api_key", GONE_KEY, 1008)
 
-        self.admission.sit(seat, connection)
+        self.admission.occupy(slot, connection)
         self.connections.add(connection)
         try:
             with self.revocation.ending(grant.key, end):
                 await connection.run(greeting, had=had)
         finally:
             self.connections.discard(connection)
-            self.admission.park(seat, connection)
+            self.admission.park(slot, connection)
             self.departed.set()
 
     async def drain(self, seconds: float) -> None:

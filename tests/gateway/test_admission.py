@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from realtime.engine.api import Loading
 from realtime.engine.fake import FAKE_MODEL
 from realtime.errors import Busy
-from realtime.gateway.admission import Admission, Seat
+from realtime.gateway.admission import Admission, Slot
 from realtime.gateway.settings import AdmissionConfig
 from realtime.session.conversation import Conversation
 
@@ -36,21 +36,21 @@ def admission(**config) -> tuple[Admission, Clock]:
     return Admission(AdmissionConfig(**config), clock), clock
 
 
-def say(seat: Seat, seconds: float) -> None:
+def say(slot: Slot, seconds: float) -> None:
     """Put audio into a conversation."""
-    clip = seat.conversation.clip(np.zeros(int(seconds * 16_000), np.int16))
-    seat.conversation.add_user((clip,))
+    clip = slot.conversation.clip(np.zeros(int(seconds * 16_000), np.int16))
+    slot.conversation.add_user((clip,))
 
 
-def left(doors: Admission, *, seconds: float = 0.0) -> tuple[Seat, str]:
+def left(doors: Admission, *, seconds: float = 0.0) -> tuple[Slot, str]:
     """Begin a conversation and leave it, with some audio in it."""
-    seat, secret = doors.begin(Conversation)
+    slot, secret = doors.begin(Conversation)
     holder = Holder()
-    doors.sit(seat, holder)
+    doors.occupy(slot, holder)
     if seconds:
-        say(seat, seconds)
-    doors.park(seat, holder)
-    return seat, secret
+        say(slot, seconds)
+    doors.park(slot, holder)
+    return slot, secret
 
 
 def test_places_are_given_until_none_is_left_and_given_back():
@@ -66,8 +66,8 @@ def test_places_are_given_until_none_is_left_and_given_back():
 
 def test_taking_over_ones_own_connection_is_bounded_too():
     doors, _ = admission(sessions=2)
-    seat, secret = doors.begin(Conversation)
-    doors.sit(seat, Holder())
+    slot, secret = doors.begin(Conversation)
+    doors.occupy(slot, Holder())
     for _ in range(4):
         doors.enter(FAKE_MODEL, secret)
     with pytest.raises(Busy):
@@ -86,9 +86,9 @@ def test_nobody_comes_in_while_the_model_loads_or_the_server_goes_away():
 
 def test_a_secret_finds_its_conversation_and_nothing_else():
     doors, _ = admission()
-    seat, secret = left(doors)
+    slot, secret = left(doors)
     other, _ = left(doors)
-    assert doors.find(secret) is seat is not other
+    assert doors.find(secret) is slot is not other
     assert doors.find(secret + "x") is None
     assert doors.find("") is None
     assert doors.find("\ud800") is None
@@ -97,8 +97,10 @@ def test_a_secret_finds_its_conversation_and_nothing_else():
 
 def test_no_secret_is_kept():
     doors, _ = admission()
-    seat, secret = left(doors)
-    assert secret not in repr(doors.seats) + repr(doors.parked) + repr(vars(seat.conversation))
+    slot, secret = left(doors)
+    assert secret not in repr(doors.slots) + repr(vars(doors.parked)) + repr(
+        vars(slot.conversation)
+    )
 
 
 def test_a_conversation_expires_after_its_time():
@@ -108,15 +110,15 @@ def test_a_conversation_expires_after_its_time():
     assert doors.find(secret)
     clock.now = 10.0
     assert doors.find(secret) is None
-    assert not doors.seats
+    assert not doors.slots
 
 
 def test_one_that_is_taken_up_does_not_expire():
     doors, clock = admission(parked_s=10)
-    seat, secret = left(doors)
-    doors.sit(seat, Holder())
+    slot, secret = left(doors)
+    doors.occupy(slot, Holder())
     clock.now = 1_000.0
-    assert doors.find(secret) is seat
+    assert doors.find(secret) is slot
 
 
 def test_the_one_left_longest_ago_goes_first():
@@ -125,36 +127,23 @@ def test_the_one_left_longest_ago_goes_first():
     assert [doors.find(secret) is not None for secret in secrets] == [False, True, True]
 
 
-def test_the_audio_kept_is_bounded():
-    doors, _ = admission(parked_bytes=100_000)
-    secrets = [left(doors, seconds=1)[1] for _ in range(5)]
-    assert [doors.find(secret) is not None for secret in secrets] == [
-        False,
-        False,
-        True,
-        True,
-        True,
-    ]
-    assert doors.parked_bytes == 96_000
-
-
 def test_the_old_connection_is_told_to_leave_and_cannot_park_any_more():
     doors, _ = admission()
-    seat, secret = doors.begin(Conversation)
+    slot, secret = doors.begin(Conversation)
     old, new = Holder(), Holder()
-    doors.sit(seat, old)
-    doors.sit(seat, new)
+    doors.occupy(slot, old)
+    doors.occupy(slot, new)
     assert old.told == [(1008, "taken over")]
-    doors.park(seat, old)
-    assert seat.holder is new
-    assert doors.find(secret) is seat
+    doors.park(slot, old)
+    assert slot.holder is new
+    assert doors.find(secret) is slot
 
 
 def test_a_full_house_lets_a_peer_replace_its_own_connection():
     doors, _ = admission(sessions=1)
     doors.enter(FAKE_MODEL)
-    seat, secret = doors.begin(Conversation)
-    doors.sit(seat, Holder())
+    slot, secret = doors.begin(Conversation)
+    doors.occupy(slot, Holder())
     doors.enter(FAKE_MODEL, secret)
     with pytest.raises(Busy):
         doors.enter(FAKE_MODEL, "another")
@@ -163,25 +152,25 @@ def test_a_full_house_lets_a_peer_replace_its_own_connection():
 @given(st.lists(st.sampled_from(["begin", "leave", "return", "wait"]), max_size=60))
 def test_the_books_balance_in_any_order(steps):
     doors, clock = admission(parked=3, parked_s=5, parked_bytes=200_000)
-    sitting: list[tuple[Seat, str, Holder]] = []
+    sitting: list[tuple[Slot, str, Holder]] = []
     away: list[str] = []
     for step in steps:
         if step == "begin":
-            seat, secret = doors.begin(Conversation)
-            say(seat, 1.0)
-            sitting.append((seat, secret, holder := Holder()))
-            doors.sit(seat, holder)
+            slot, secret = doors.begin(Conversation)
+            say(slot, 1.0)
+            sitting.append((slot, secret, holder := Holder()))
+            doors.occupy(slot, holder)
         elif step == "leave" and sitting:
-            seat, secret, holder = sitting.pop(0)
-            doors.park(seat, holder)
+            slot, secret, holder = sitting.pop(0)
+            doors.park(slot, holder)
             away.append(secret)
         elif step == "return" and away:
-            if (seat := doors.find(secret := away.pop())) is not None:
-                sitting.append((seat, secret, holder := Holder()))
-                doors.sit(seat, holder)
+            if (slot := doors.find(secret := away.pop())) is not None:
+                sitting.append((slot, secret, holder := Holder()))
+                doors.occupy(slot, holder)
         elif step == "wait":
             clock.now += 2
         assert len(doors.parked) <= 3
-        assert doors.parked_bytes == 32_000 * len(doors.parked) <= 200_000
-        assert len(doors.seats) == len(sitting) + len(doors.parked)
-    assert all(doors.find(secret) is seat for seat, secret, _ in sitting)
+        assert doors.parked.bytes == 32_000 * len(doors.parked) <= 200_000
+        assert len(doors.slots) == len(sitting) + len(doors.parked)
+    assert all(doors.find(secret) is slot for slot, secret, _ in sitting)

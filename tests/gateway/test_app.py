@@ -662,5 +662,5 @@ async def test_nothing_is_left_after_many_calls():
         await place.empty()
         admission = place.gateway.admission
         assert asyncio.all_tasks() <= before
-        assert (len(admission.parked), len(admission.seats)) == (20, 20)
+        assert (len(admission.parked), len(admission.slots)) == (20, 20)
         assert admission.taken == 0

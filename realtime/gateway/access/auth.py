@@ -6,7 +6,7 @@ A key is taken from the first of these that is there; its value is never told, l
     subprotocol openai-insecure-api-key.KEY     browsers, whose WebSockets have no headers
     api-key: KEY                                clients made for Azure
 
-KEY is an API key, or a short-lived one (ek_...) that was minted with one. Where no key is
+KEY is an API key, or a short-lived one (ek_...) that was issued with one. Where no key is
 configured, whatever a client sends is welcome, for many cannot send nothing.
 """
 
@@ -18,8 +18,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from realtime.errors import ConfigError, Refused
-from realtime.gateway.access.client_secrets import Mint, Minted, looks_minted
-from realtime.gateway.access.keys import Keyring
+from realtime.gateway.access.client_secrets import IssuedToken, TokenIssuer, looks_issued
+from realtime.gateway.access.keys import KEYLESS, Keyring
 from realtime.gateway.access.limits import Allowance, Allowances
 from realtime.gateway.access.origins import Origins
 from realtime.gateway.access.settings import AuthConfig, LimitsConfig
@@ -40,11 +40,11 @@ class Grant:
     """What a peer that came in may have."""
 
     key: str
-    """Id of the API key, also behind a short-lived one; empty where none is needed."""
+    """Id of the API key, also behind a short-lived one; KEYLESS where none is needed."""
     allowance: Allowance
     session: dict[str, Any] | None = None
     """Settings of the session (OpenAI's session object) to which a short-lived key is bound."""
-    minted: str = ""
+    issued: str = ""
     """Id of the short-lived key, if it is one."""
 
     @property
@@ -53,8 +53,8 @@ class Grant:
         return self.session is not None
 
     def owns(self, other: Grant) -> bool:
-        """Tell whether what was opened by another grant is ours: a key has what it minted, too."""
-        return self.key == other.key and (not self.short_lived or self.minted == other.minted)
+        """Tell whether what was opened by another grant is ours: a key has what it issued, too."""
+        return self.key == other.key and (not self.short_lived or self.issued == other.issued)
 
     def need_whole(self, message: str) -> None:
         """Raise Refused, with what can be done, unless it is by an API key (or none is needed)."""
@@ -62,7 +62,7 @@ class Grant:
             raise Refused(403, "insufficient_permissions", message)
 
 
-class Gate:
+class Authenticator:
     """Lets peers in."""
 
     def __init__(
@@ -76,7 +76,7 @@ class Gate:
         wall: Callable[[], float] = time.time,
     ) -> None:
         self.keyring = Keyring(auth)
-        self.mint = Mint(auth.secret, wall)
+        self.issuer = TokenIssuer(auth.secret, wall)
         self.origins = Origins(
             auth.origins,
             keyless=not self.keyring.required,
@@ -102,26 +102,26 @@ class Gate:
         """Let a peer in by the headers (names in small letters) of its request; raises Refused."""
         self.origins.check(headers)
         key = credential(headers, subprotocols)
-        if key is not None and (minted := self.mint.check(key)) is not None:
-            return self.grant_minted(minted)
+        if key is not None and (issued := self.issuer.check(key)) is not None:
+            return self.grant_issued(issued)
         if not self.keyring.required:
             # Only a key of ours that has ended matters: its session would not be what was meant.
-            if key is not None and looks_minted(key):
+            if key is not None and looks_issued(key):
                 raise Refused(401, "invalid_api_key", WRONG_KEY)
-            return Grant("", self.allowances.of(""))
+            return Grant(KEYLESS, self.allowances.of(KEYLESS))
         if key is None:
             raise Refused(401, "missing_api_key", NO_KEY)
         if (found := self.keyring.find(key)) is None:
             raise Refused(401, "invalid_api_key", WRONG_KEY)
         return Grant(found.id, self.allowances.of(found.id))
 
-    def grant_minted(self, minted: Minted) -> Grant:
-        """Let a holder of a short-lived key in, while the key that minted it is here."""
+    def grant_issued(self, issued: IssuedToken) -> Grant:
+        """Let a holder of a short-lived key in, while the key that issued it is here."""
         if not self.keyring.required:
-            return Grant("", self.allowances.of(""), minted.session, minted.id)
-        if self.gone({minted.key}):
+            return Grant(KEYLESS, self.allowances.of(KEYLESS), issued.session, issued.id)
+        if self.gone({issued.key}):
             raise Refused(401, "invalid_api_key", WRONG_KEY)
-        return Grant(minted.key, self.allowances.of(minted.key), minted.session, minted.id)
+        return Grant(issued.key, self.allowances.of(issued.key), issued.session, issued.id)
 
 
 def credential(headers: Mapping[str, str], subprotocols: Iterable[str]) -> str | None:

@@ -1,4 +1,4 @@
-"""Short-lived keys for browsers: minted for a holder of an API key, bound to a session's settings.
+"""Short-lived keys for browsers: issued for a holder of an API key, bound to a session's settings.
 
     ek_PAYLOAD.SIGNATURE    PAYLOAD is base64url of JSON, SIGNATURE of HMAC-SHA256 over PAYLOAD
 
@@ -19,6 +19,7 @@ from typing import Any
 import msgspec
 
 from realtime.errors import Busy, LimitReached
+from realtime.gateway.access.keys import KEYLESS
 
 PREFIX = "ek_"
 DEFAULT_S, SHORTEST_S, LONGEST_S = 600, 10, 7_200
@@ -35,7 +36,7 @@ class Payload(msgspec.Struct, frozen=True, omit_defaults=True):
     exp: int
     """Seconds since 1970 at which the key ends."""
     key: str
-    """Id of the API key that minted it; empty when none was needed."""
+    """Id of the API key that issued it; KEYLESS when none was needed."""
     nonce: str
     session: dict[str, Any] | None = None
     kept: str | None = None
@@ -43,13 +44,13 @@ class Payload(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 @dataclass(frozen=True, slots=True)
-class Minted:
+class IssuedToken:
     """A short-lived key that holds."""
 
     id: str
     """Its own."""
     key: str
-    """Id of the API key that minted it."""
+    """Id of the API key that issued it."""
     session: dict[str, Any]
 
 
@@ -58,13 +59,13 @@ class Kept:
     """A session that is kept for its short-lived keys."""
 
     key: str
-    """Id of the API key that minted them."""
+    """Id of the API key that issued them."""
     expires_at: int
     session: bytes
     """JSON."""
 
 
-class Mint:
+class TokenIssuer:
     """Makes short-lived keys and tells whether one holds."""
 
     def __init__(self, secret: str, clock: Callable[[], float]) -> None:
@@ -73,7 +74,7 @@ class Mint:
         self.kept: dict[str, Kept] = {}
         """Sessions too long for a header by the hash of key and session."""
 
-    def make(self, key: str, session: dict[str, Any], seconds: int) -> tuple[str, int]:
+    def issue(self, key: str, session: dict[str, Any], seconds: int) -> tuple[str, int]:
         """Make a key for so many seconds; give it and when it ends; raises Busy, LimitReached."""
         expires_at = int(self.clock()) + seconds
         text = msgspec.json.encode(session)
@@ -85,7 +86,7 @@ class Mint:
         signed = encoded(msgspec.json.encode(payload))
         return f"{PREFIX}{signed}.{self.sign(signed)}", expires_at
 
-    def check(self, value: str) -> Minted | None:
+    def check(self, value: str) -> IssuedToken | None:
         """Give what a key is for; None when it is not ours, was changed, or has ended."""
         signed, _, signature = value.removeprefix(PREFIX).partition(".")
         given = signature.encode("utf-8", "replace")
@@ -98,7 +99,7 @@ class Mint:
         session = payload.session
         if payload.kept is not None and payload.kept in self.kept:
             session = msgspec.json.decode(self.kept[payload.kept].session)
-        return None if session is None else Minted(payload.nonce, payload.key, session)
+        return None if session is None else IssuedToken(payload.nonce, payload.key, session)
 
     def sign(self, signed: str) -> str:
         """Give the signature of a payload."""
@@ -119,8 +120,7 @@ class Mint:
     def check_room(self, key: str, size: int) -> None:
         """Raise when a session of this size is one too many, for its key or for all."""
         sizes = [(held.key == key, len(held.session)) for held in self.kept.values()]
-        # Where no key is needed nobody is told apart.
-        if key and sum(size for ours, size in sizes if ours) + size > KEPT_OF_ONE:
+        if key != KEYLESS and sum(size for ours, size in sizes if ours) + size > KEPT_OF_ONE:
             message = "Too many long sessions of this key wait for their short-lived keys."
             raise LimitReached(message, retry_after=RETRY_S)
         if sum(size for _, size in sizes) + size > KEPT_BYTES:
@@ -128,7 +128,7 @@ class Mint:
             raise Busy(message, retry_after=RETRY_S)
 
 
-def looks_minted(value: str) -> bool:
+def looks_issued(value: str) -> bool:
     """Tell whether somebody takes this for a key of ours, right or wrong."""
     return value.startswith(PREFIX) and "." in value
 

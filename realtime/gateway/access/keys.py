@@ -26,6 +26,9 @@ HASHED = re.compile(r"sha256:([0-9a-f]{64})(?:\s+(.*))?")
 TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 """RFC 9110 5.6.2: what may stand in a list of subprotocols, which is where browsers put a key."""
 
+KEYLESS = ""
+"""Stands for the id of a key where none is needed: nobody is told apart."""
+
 log = structlog.get_logger()
 
 

@@ -118,7 +118,7 @@ class Allowances:
         self.of_keys: dict[str, Allowance] = {}
 
     def of(self, key: str) -> Allowance:
-        """Give the allowance of the key with this id; an empty one stands for no key."""
+        """Give the allowance of the key with this id; one for all where none is needed."""
         if key not in self.of_keys:
             self.of_keys[key] = Allowance(self.config, self.clock)
         return self.of_keys[key]

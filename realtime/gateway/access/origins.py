@@ -21,7 +21,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from realtime.errors import Refused
-from realtime.gateway.http.refusal import denial, refuse
+from realtime.gateway.http.error_responses import error_response, refuse
 
 DEFAULT_PORTS = {"http": "80", "https": "443"}
 HOST = re.compile(r"(?:\[([^\[\]]*)\]|([^:\[\]]*))(?::(\d*))?")
@@ -176,7 +176,7 @@ class CrossOrigin:
         try:
             self.origins.check(headers)
         except Refused as error:
-            return denial(error)
+            return error_response(error)
         asked = headers.get("access-control-request-headers", REQUEST_HEADERS)
         return Response(
             status_code=204,

@@ -16,7 +16,7 @@ from realtime.engine.api import Engine
 from realtime.errors import Refused
 from realtime.gateway.access.origins import CrossOrigin, KnownHost
 from realtime.gateway.gateway import Gateway
-from realtime.gateway.http.refusal import refuse
+from realtime.gateway.http.error_responses import refuse
 from realtime.gateway.routes.calls import Calls
 from realtime.gateway.routes.health import HealthRoutes
 from realtime.gateway.routes.openai import OpenAiRoutes
@@ -44,8 +44,8 @@ def create_app(
     ]
     app = Starlette(routes=routes)
     app.router.default = nowhere
-    app.add_middleware(CrossOrigin, origins=gateway.gate.origins)
-    app.add_middleware(KnownHost, origins=gateway.gate.origins)  # the last one added is the first
+    for rule in (CrossOrigin, KnownHost):  # the last one added is the first
+        app.add_middleware(rule, origins=gateway.authenticator.origins)
     app.state.gateway = gateway
     app.state.openai = openai
     app.state.calls = calls

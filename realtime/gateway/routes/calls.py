@@ -27,10 +27,11 @@ from starlette.routing import Route
 from realtime.engine.api import ModelInfo
 from realtime.errors import Busy, LimitReached, Refused
 from realtime.gateway.access.auth import Grant
+from realtime.gateway.access.keys import KEYLESS
 from realtime.gateway.gateway import Gateway
-from realtime.gateway.http.refusal import NO_STORE, REFUSALS, denial
+from realtime.gateway.http.error_responses import NO_STORE, REFUSALS, error_response
 from realtime.gateway.routes.offers import Asked, read_offer
-from realtime.transports.webrtc.event_stream import MOST_FOLLOWERS
+from realtime.transports.webrtc.event_stream import MOST_READERS
 from realtime.transports.webrtc.sdp import BadOffer
 from realtime.transports.webrtc.settings import WebRtcConfig
 
@@ -142,7 +143,8 @@ class Calls:
         message = f"{request.method} is not for this address; {allowed} are."
         if request.method == "PATCH":
             message = "Candidates must be in the offer, and a restart is a new POST."
-        return denial(Refused(405, "method_not_allowed", message, headers={"Allow": allowed}))
+        refused = Refused(405, "method_not_allowed", message, headers={"Allow": allowed})
+        return error_response(refused)
 
     async def create(self, request: Request) -> Response:
         """Answer an offer of OpenAI's clients."""
@@ -161,15 +163,15 @@ class Calls:
 
     async def events(self, request: Request) -> Response:
         """Stream the messages of a call that has no data channel for them."""
-        followed = self.find(request).transport.followed
-        if followed is None:
+        stream = self.find(request).transport.event_stream
+        if stream is None:
             raise Refused(409, "has_data_channel", "This call has its events on its data channel.")
-        if followed.followers >= MOST_FOLLOWERS:
-            raise Refused(429, "too_many_followers", f"{MOST_FOLLOWERS} follow this call already.")
+        if stream.readers >= MOST_READERS:
+            raise Refused(429, "too_many_followers", f"{MOST_READERS} follow this call already.")
         last = request.headers.get("last-event-id", "")
-        stream = followed.follow(int(last) if last.isdecimal() and len(last) < 16 else 0)
+        sent = stream.follow(int(last) if last.isdecimal() and len(last) < 16 else 0)
         headers = {**NO_STORE, "X-Accel-Buffering": "no"}
-        return StreamingResponse(stream, headers=headers, media_type="text/event-stream")
+        return StreamingResponse(sent, headers=headers, media_type="text/event-stream")
 
     def find(self, request: Request) -> Peer:
         """Find the call of a request; another key's is none, so that nobody learns of it."""
@@ -199,7 +201,7 @@ class Calls:
             message = f"{self.opening} calls are being opened already."
             raise LimitReached(message, retry_after=RETRY_S)
         own = self.openings[grant.key]
-        if grant.key and own >= self.config.opening_of_one:
+        if grant.key != KEYLESS and own >= self.config.opening_of_one:
             message = f"{own} calls of this key are being opened already."
             raise LimitReached(message, retry_after=RETRY_S)
         if self.taken >= self.config.peers:
@@ -224,7 +226,7 @@ class Calls:
         try:
             # aiortc takes most of a second to import; whoever has no calls need not wait for it.
             module = await asyncio.to_thread(load)
-            peer = module(asked.offer, self.config, followed=path == WHIP)
+            peer = module(asked.offer, self.config, event_stream=path == WHIP)
             async with asyncio.timeout(self.config.connect_s):
                 answer = await peer.answer()
             call = Call(id, dict(request.query_params), asked.session, grant)

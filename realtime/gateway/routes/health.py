@@ -9,7 +9,7 @@ from starlette.routing import Route
 from realtime.engine.api import STALLED, Loading, ModelInfo
 from realtime.errors import Busy
 from realtime.gateway.gateway import Gateway
-from realtime.gateway.http.refusal import denial
+from realtime.gateway.http.error_responses import error_response
 from realtime.log import stderr
 
 
@@ -38,7 +38,7 @@ class HealthRoutes:
         try:
             model = gateway.admission.check(status)
         except Busy as error:
-            return denial(error, **{"reason": str(error)} | loading(status))
+            return error_response(error, **{"reason": str(error)} | loading(status))
         taken, most = gateway.admission.taken, gateway.settings.admission.sessions
         return JSONResponse(
             {"status": "ready", "model": model.name, "sessions": taken, "limit": most}

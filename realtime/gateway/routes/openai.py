@@ -28,7 +28,12 @@ from realtime.gateway.access.client_secrets import DEFAULT_S, LONGEST_S, SHORTES
 from realtime.gateway.connection import Connection
 from realtime.gateway.gateway import Gateway
 from realtime.gateway.http.body import body
-from realtime.gateway.http.refusal import NO_STORE, REFUSALS, denial, upgrade_required
+from realtime.gateway.http.error_responses import (
+    NO_STORE,
+    REFUSALS,
+    error_response,
+    upgrade_required,
+)
 from realtime.gateway.http.strangers import vouch
 from realtime.protocols import Codec
 from realtime.protocols.openai.beta import old_session
@@ -160,8 +165,8 @@ class OpenAiRoutes:
         """Take a client to its conversation and run it until its time is over."""
         gateway = self.gateway
         seconds = gateway.settings.connection.lifetime_s
-        seat, greeting = gateway.greet(resume, model, grant)
-        session = gateway.session(seat, automatic=True)
+        slot, greeting = gateway.greet(resume, model, grant)
+        session = gateway.session(slot, automatic=True)
         for event in configured:
             # The greeting shows these settings; that they were applied is nothing to tell.
             session.receive(event)
@@ -179,35 +184,35 @@ class OpenAiRoutes:
             seconds, connection.fail, "session_expired", message, 1001
         )
         try:
-            await gateway.run(connection, seat, greeting, grant)
+            await gateway.run(connection, slot, greeting, grant)
         finally:
             expiring.cancel()
 
     async def client_secrets(self, request: Request) -> Response:
-        """Mint a short-lived key that is bound to a session."""
+        """Issue a short-lived key that is bound to a session."""
         try:
             grant = self.minter(request)
             asked = parsed(await body(request, LONGEST_BODY), SecretAsked)
             value, expires_at, session = self.mint(grant, asked)
         except REFUSALS as error:
-            return denial(error)
+            return error_response(error)
         told = {"value": value, "expires_at": expires_at, "session": session}
         return JSONResponse(told, headers=NO_STORE)
 
     async def beta_session(self, request: Request) -> Response:
-        """Mint one as the beta did: the body is the session, and the answer too."""
+        """Issue one as the beta did: the body is the session, and the answer too."""
         try:
             grant = self.minter(request)
             asked = SecretAsked(session=parsed(await body(request, LONGEST_BODY), dict[str, Any]))
             value, expires_at, session = self.mint(grant, asked)
         except REFUSALS as error:
-            return denial(error)
+            return error_response(error)
         secret = {"value": value, "expires_at": expires_at}
         return JSONResponse({**old_session(session), "client_secret": secret}, headers=NO_STORE)
 
     def minter(self, request: Request) -> Grant:
         """Let in who may mint short-lived keys (now); raises Refused and LimitReached."""
-        grant = self.gateway.gate.authorise(request.headers)
+        grant = self.gateway.authenticator.authorise(request.headers)
         vouch(request.scope)
         grant.need_whole("A short-lived key makes no others; use the API key on your server.")
         grant.allowance.take_mint()
@@ -222,7 +227,7 @@ class OpenAiRoutes:
             raise refusal(error) from None
         seconds = (asked.expires_after or Expiry()).seconds
         # What the client gave is bound, not what it leads to: the server's settings may change.
-        value, expires_at = self.gateway.gate.mint.make(grant.key, given, seconds)
+        value, expires_at = self.gateway.authenticator.issuer.issue(grant.key, given, seconds)
         return value, expires_at, {**session, **self.identity()}
 
     def identity(self) -> dict[str, Any]:

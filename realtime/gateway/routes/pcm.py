@@ -8,7 +8,7 @@ from starlette.websockets import WebSocket
 from realtime.engine.api import ModelInfo
 from realtime.gateway.access.auth import Grant
 from realtime.gateway.gateway import Gateway
-from realtime.gateway.http.refusal import upgrade_required
+from realtime.gateway.http.error_responses import upgrade_required
 from realtime.protocols.pcm import BadParameter, Parameters, PcmCodec
 from realtime.session.events import Trouble
 from realtime.transports.base import Transport
@@ -52,8 +52,8 @@ class PcmRoutes:
                 await transport.send(message)
             await transport.close(error.close_code, error.code)
             return
-        seat, greeting = gateway.greet(asked.conversation, model, grant)
+        slot, greeting = gateway.greet(asked.conversation, model, grant)
         codec = PcmCodec(asked.rate, asked.encoding)
-        session = gateway.session(seat, automatic=asked.turn_detection == "vad")
+        session = gateway.session(slot, automatic=asked.turn_detection == "vad")
         connection = gateway.connection(transport, codec, session, grant)
-        await gateway.run(connection, seat, greeting, grant, had=asked.turn)
+        await gateway.run(connection, slot, greeting, grant, had=asked.turn)

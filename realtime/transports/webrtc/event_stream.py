@@ -12,18 +12,18 @@ from collections.abc import AsyncIterator
 KEPT = 256
 """Messages of one session; each is one event of a conversation, tens to thousands of bytes."""
 
-MOST_FOLLOWERS = 4
+MOST_READERS = 4
 COMMENT_S = 15.0
 """Between signs of life, which keep proxies from cutting a quiet stream."""
 
 
-class Followed:
+class EventStream:
     """The last messages of a session, numbered from 1."""
 
     def __init__(self) -> None:
         self.kept: deque[str] = deque(maxlen=KEPT)
         self.count = 0
-        self.followers = 0
+        self.readers = 0
         self.ended = False
         self.news = asyncio.Event()
 
@@ -50,12 +50,13 @@ class Followed:
 
     async def follow(self, number: int) -> AsyncIterator[str]:
         """Give what comes after a number as server-sent events (WHATWG HTML 9.2.6)."""
-        self.followers += 1
+        self.readers += 1
         try:
             while True:
                 news, ended = self.news, self.ended
-                for number, text in self.since(number):  # noqa: B020
-                    yield sent_event(number, text)
+                for at, text in self.since(number):
+                    yield sent_event(at, text)
+                    number = at
                 if ended:
                     return
                 try:
@@ -64,7 +65,7 @@ class Followed:
                 except TimeoutError:
                     yield ":\n\n"
         finally:
-            self.followers -= 1
+            self.readers -= 1
 
 
 def sent_event(number: int, text: str) -> str:

@@ -30,7 +30,7 @@ from aiortc.rtp import RtpPacket
 
 from realtime.audio.pcm import Pcm, to_bytes
 from realtime.transports.incoming import cost
-from realtime.transports.webrtc.event_stream import Followed
+from realtime.transports.webrtc.event_stream import EventStream
 from realtime.transports.webrtc.jitter import Packet
 from realtime.transports.webrtc.rtp_audio import RtpAudio
 from realtime.transports.webrtc.sdp import BadOffer, Offer
@@ -54,8 +54,8 @@ class PeerTransport:
 
     heard_at = -math.inf  # messages come whole, and the pump notes when
 
-    def __init__(self, followed: Followed | None) -> None:
-        self.followed = followed
+    def __init__(self, event_stream: EventStream | None) -> None:
+        self.event_stream = event_stream
         self.channel: RTCDataChannel | None = None
         self.complain: Callable[[str], None] = lambda _: None
         """Tell the peer that something it sent cannot be used."""
@@ -67,7 +67,7 @@ class PeerTransport:
         """The peer hung up; of any other end nobody knows whether it was meant."""
         self.news = asyncio.Event()
         self.sendable = asyncio.Event()
-        if followed is not None:
+        if event_stream is not None:
             self.sendable.set()
 
     # ---- the pump's side ------------------------------------------------------------------------
@@ -86,8 +86,8 @@ class PeerTransport:
     async def send(self, message: bytes | str) -> None:
         """Send, waiting for the data channel and while the peer does not read."""
         text = message if isinstance(message, str) else message.decode()
-        if self.followed is not None:
-            self.followed.add(text)
+        if self.event_stream is not None:
+            self.event_stream.add(text)
         await self.sendable.wait()
         if self.channel is None or self.ended:
             return
@@ -123,8 +123,8 @@ class PeerTransport:
         self.inbox.clear()
         self.news.set()
         self.sendable.set()
-        if self.followed is not None:
-            self.followed.end()
+        if self.event_stream is not None:
+            self.event_stream.end()
 
     def open(self, channel: RTCDataChannel) -> None:
         """Take the peer's data channel, if it is the one for events and the first such."""
@@ -185,11 +185,11 @@ def take_over(receiver: RTCRtpReceiver, audio: Audio) -> None:
 class Peer:
     """One peer connection, from offer to close."""
 
-    def __init__(self, offer: Offer, config: WebRtcConfig, *, followed: bool) -> None:
+    def __init__(self, offer: Offer, config: WebRtcConfig, *, event_stream: bool) -> None:
         self.offer = offer
         self.config = config
-        silent = followed or offer.data is None
-        self.transport = PeerTransport(Followed() if silent else None)
+        silent = event_stream or offer.data is None
+        self.transport = PeerTransport(EventStream() if silent else None)
         self.audio = Audio(self.transport)
         self.connection = RTCPeerConnection(configuration(config, bundled=offer.bundled))
         self.connection.on("datachannel", self.transport.open)

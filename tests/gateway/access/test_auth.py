@@ -14,11 +14,11 @@ from realtime.config import Settings
 from realtime.engine.api import Loading
 from realtime.engine.fake import FAKE_MODEL, FakeEngine
 from realtime.errors import Busy, ConfigError, LimitReached, Refused
-from realtime.gateway.access.auth import Gate, Grant, answer_to, credential
+from realtime.gateway.access.auth import Authenticator, Grant, answer_to, credential
 from realtime.gateway.access.keys import digest_of
 from realtime.gateway.access.settings import AuthConfig, LimitsConfig
 from realtime.gateway.gateway import Gateway
-from realtime.gateway.http.refusal import denial
+from realtime.gateway.http.error_responses import error_response
 
 KEY, OTHER = "the-first-key-of-this-server", "another-key-of-this-server"
 HERE = {"host": "127.0.0.1:8765"}
@@ -32,13 +32,15 @@ class Clock:
         return self.now
 
 
-def gate(*keys: str, clock: Clock | None = None, **auth) -> Gate:
+def gate(*keys: str, clock: Clock | None = None, **auth) -> Authenticator:
     clock = clock or Clock()
     settings = AuthConfig(keys=keys, **auth), LimitsConfig()
-    return Gate(*settings, host="127.0.0.1", tls=False, clock=clock, wall=clock)
+    return Authenticator(*settings, host="127.0.0.1", tls=False, clock=clock, wall=clock)
 
 
-def refused(gate: Gate, headers: dict[str, str], subprotocols: tuple[str, ...] = ()) -> tuple:
+def refused(
+    gate: Authenticator, headers: dict[str, str], subprotocols: tuple[str, ...] = ()
+) -> tuple:
     with pytest.raises(Refused) as caught:
         gate.authorise({**HERE, **headers}, subprotocols)
     assert KEY not in str(caught.value)
@@ -105,7 +107,7 @@ def test_where_no_key_is_needed_any_is_welcome():
 def test_a_short_lived_key_brings_its_session_and_counts_for_its_key():
     ours = gate(KEY)
     whole = ours.authorise({"authorization": f"Bearer {KEY}"})
-    value, _ = ours.mint.make(whole.key, {"instructions": "Be brief."}, 600)
+    value, _ = ours.issuer.issue(whole.key, {"instructions": "Be brief."}, 600)
     grant = ours.authorise(HERE, ["realtime", f"openai-insecure-api-key.{value}"])
     assert grant.session == {"instructions": "Be brief."}
     assert grant.allowance is whole.allowance
@@ -118,8 +120,8 @@ def test_it_ends_with_its_time_and_with_its_key(tmp_path):
     file.write_text(f"sha256:{digest_of(KEY).hex()}\nsha256:{digest_of(OTHER).hex()}\n")
     ours = gate(clock=clock, key_file=str(file))
     id = ours.authorise({"authorization": f"Bearer {KEY}"}).key
-    first, _ = ours.mint.make(id, {}, 10)
-    second, _ = ours.mint.make(id, {}, 600)
+    first, _ = ours.issuer.issue(id, {}, 10)
+    second, _ = ours.issuer.issue(id, {}, 600)
     clock.now += 10
     assert refused(ours, {"authorization": f"Bearer {first}"}) == (401, "invalid_api_key")
     assert ours.authorise({"authorization": f"Bearer {second}"}).short_lived
@@ -129,14 +131,14 @@ def test_it_ends_with_its_time_and_with_its_key(tmp_path):
 
 def test_one_that_was_minted_without_a_key_opens_no_server_that_needs_one():
     secret = "shared by servers, 32 letters long"
-    value, _ = gate(secret=secret).mint.make("", {}, 600)
+    value, _ = gate(secret=secret).issuer.issue("", {}, 600)
     assert refused(gate(KEY, secret=secret), {"authorization": f"Bearer {value}"})[0] == 401
 
 
 def test_one_of_ours_that_has_ended_is_refused_also_where_none_is_needed():
     clock = Clock()
     ours = gate(clock=clock)
-    value, _ = ours.mint.make("", {"instructions": "Be brief."}, 10)
+    value, _ = ours.issuer.issue("", {"instructions": "Be brief."}, 10)
     assert ours.authorise({**HERE, "authorization": f"Bearer {value}"}).short_lived
     clock.now += 10
     assert refused(ours, {"authorization": f"Bearer {value}"}) == (401, "invalid_api_key")
@@ -149,7 +151,7 @@ def test_a_key_has_what_it_minted_and_a_short_lived_one_has_its_own_alone():
         return ours.authorise({"authorization": f"Bearer {key}"})
 
     whole, other = granted(KEY), granted(OTHER)
-    first, second = (granted(ours.mint.make(whole.key, {}, 600)[0]) for _ in range(2))
+    first, second = (granted(ours.issuer.issue(whole.key, {}, 600)[0]) for _ in range(2))
     assert [whole.owns(grant) for grant in (whole, first, second, other)] == [True] * 3 + [False]
     assert [first.owns(grant) for grant in (whole, first, second, other)] == [
         False,
@@ -165,7 +167,7 @@ def test_a_key_has_what_it_minted_and_a_short_lived_one_has_its_own_alone():
 def test_other_settings_are_taken_up_whole_or_not_at_all():
     ours = gate(KEY)
     id = ours.authorise({"authorization": f"Bearer {KEY}"}).key
-    value, _ = ours.mint.make(id, {}, 600)
+    value, _ = ours.issuer.issue(id, {}, 600)
     origin = "https://app.example"
     asked = AuthConfig(keys=(KEY, OTHER), origins=(origin,))
     ours.reload(asked, LimitsConfig(sessions=1))
@@ -209,7 +211,7 @@ def test_no_credential():
 
 
 def test_a_401_names_the_way_in():
-    response = denial(Refused(401, "missing_api_key", "You sent no API key."))
+    response = error_response(Refused(401, "missing_api_key", "You sent no API key."))
     assert (response.status_code, response.headers["www-authenticate"]) == (401, "Bearer")
     assert b'"type":"invalid_request_error"' in response.body
 
@@ -240,7 +242,7 @@ async def test_what_is_granted_to_a_request_goes_with_it():
 async def test_a_place_that_is_not_to_be_had_is_not_counted_for_the_key():
     engine = FakeEngine("x")
     gateway = Gateway(Settings(limits=LimitsConfig(sessions=1)), engine, LoudVad)
-    grant = gateway.gate.authorise(HERE)
+    grant = gateway.authenticator.authorise(HERE)
     engine.state = Loading("weights", 0.5)
     with pytest.raises(Busy):
         gateway.enter(grant)
@@ -256,4 +258,4 @@ async def test_a_place_that_is_not_to_be_had_is_not_counted_for_the_key():
 
 @pytest.mark.parametrize(("wait", "told"), [(0.01, "1"), (5.0, "5"), (29.4, "30")])
 def test_nobody_is_told_to_come_back_too_early(wait, told):
-    assert denial(LimitReached("Wait.", retry_after=wait)).headers["retry-after"] == told
+    assert error_response(LimitReached("Wait.", retry_after=wait)).headers["retry-after"] == told

@@ -56,7 +56,7 @@ async def an_offer() -> str:
     return text
 
 
-async def minted(place: Place, key: str) -> str:
+async def issued(place: Place, key: str) -> str:
     headers = {"Authorization": f"Bearer {key}"}
     answer = await place.ask("POST", "/v1/realtime/client_secrets", headers=headers, json={})
     return answer.json()["value"]
@@ -67,7 +67,7 @@ async def test_sockets_of_a_key_that_is_deleted_close_with_the_reason_and_others
         enter = stack.enter_async_context
         plain = await enter(place.connect("/v1/pcm", **bearer(KEY)))
         openai = await enter(place.connect(**bearer(KEY)))
-        browser = await enter(place.connect(**bearer(await minted(place, KEY))))
+        browser = await enter(place.connect(**bearer(await issued(place, KEY))))
         other = await enter(place.connect(**bearer(OTHER)))
         await until(plain, "ready")
         for socket in (openai, browser, other):
@@ -153,7 +153,7 @@ async def test_calls_and_who_follows_them_end_with_their_key(file):
         url = f"http://127.0.0.1:{place.port}"
         headers = {"Authorization": f"Bearer {KEY}"}
         call = await dial(url, CALLS, key=KEY)
-        sender = await dial(url, "/whip", label=None, key=await minted(place, KEY))
+        sender = await dial(url, "/whip", label=None, key=await issued(place, KEY))
         await call.until("session.created")
         followed = asyncio.create_task(
             place.ask("GET", sender.location + "/events", headers=headers)

@@ -18,7 +18,7 @@ from starlette.routing import Route
 
 from realtime.config import Settings
 from realtime.gateway.access.settings import AuthConfig
-from realtime.gateway.http import protocol as http
+from realtime.gateway.http import protocol
 from realtime.gateway.http.protocol import HttpProtocol
 from realtime.gateway.http.settings import ServerConfig
 from realtime.transports import incoming
@@ -77,7 +77,7 @@ def protocols(monkeypatch) -> Callable[[], list[HttpProtocol]]:
     "said", [b"", b"GET / HTTP/1.1\r\nHost: loc", HEALTH + b"GET / HT", b"\r\n", b"x"]
 )
 async def test_a_head_that_does_not_come_in_time_ends_the_connection(said, monkeypatch):
-    monkeypatch.setattr(http, "HEAD_S", 0.2)
+    monkeypatch.setattr(protocol, "HEAD_S", 0.2)
     async with serving(Settings()) as place, speaking(place) as (reader, writer):
         writer.write(said)
         assert (await end(reader)).count(b"HTTP/1.1 200") == said.count(b"healthz")
@@ -86,7 +86,7 @@ async def test_a_head_that_does_not_come_in_time_ends_the_connection(said, monke
 @pytest.mark.parametrize("first", [HEALTH, EARLY])
 @pytest.mark.parametrize("more", [b"\r\n", b"x"])
 async def test_a_little_after_an_answer_keeps_no_connection(first, more, monkeypatch):
-    monkeypatch.setattr(http, "HEAD_S", 0.2)
+    monkeypatch.setattr(protocol, "HEAD_S", 0.2)
     async with serving(keyed()) as place, speaking(place) as (reader, writer):
         writer.write(first)
         assert b"HTTP/1.1" in await reader.readuntil(b"\r\n\r\n")
@@ -95,15 +95,15 @@ async def test_a_little_after_an_answer_keeps_no_connection(first, more, monkeyp
 
 
 async def test_a_peer_that_does_not_read_its_answers_is_dropped(monkeypatch, protocols):
-    monkeypatch.setattr(http, "HEAD_S", 0.2)
-    monkeypatch.setattr(http, "WRITE_S", 0.2)
+    monkeypatch.setattr(protocol, "HEAD_S", 0.2)
+    monkeypatch.setattr(protocol, "WRITE_S", 0.2)
     async with serving(Settings()) as place:
         with deaf(place, MISSING * 20_000):
             await comes_true(lambda: not protocols())
 
 
 async def test_a_websocket_outlives_the_time_for_its_head(monkeypatch):
-    monkeypatch.setattr(http, "HEAD_S", 0.2)
+    monkeypatch.setattr(protocol, "HEAD_S", 0.2)
     loop = asyncio.get_running_loop()
     async with serving(Settings()) as place, place.connect("/v1/pcm") as socket:
         until = loop.time() + 0.5
@@ -146,11 +146,11 @@ async def test_headers_without_end_end_the_connection(before, said):
         writer.write(before)
         sent = 0
         with suppress(ConnectionError):
-            while sent < 100 * http.MOST_HEAD:
+            while sent < 100 * protocol.MOST_HEAD:
                 writer.write(said * 100)
                 sent += len(said) * 100
                 await writer.drain()
-        assert sent < 100 * http.MOST_HEAD
+        assert sent < 100 * protocol.MOST_HEAD
 
 
 async def test_a_long_head_is_welcome():
@@ -233,7 +233,7 @@ async def test_a_body_behind_requests_in_a_row_is_read_whole():
 
 async def test_few_requests_wait_for_a_peer_that_does_not_read(monkeypatch, protocols):
     most = 0
-    queued = http.HttpToolsProtocol.on_headers_complete
+    queued = protocol.HttpToolsProtocol.on_headers_complete
 
     def counted(self):
         nonlocal most
@@ -247,7 +247,7 @@ async def test_few_requests_wait_for_a_peer_that_does_not_read(monkeypatch, prot
             (held,) = protocols()
             assert held.flow.read_paused
             assert 0 < held.backlog.bytes == len(held.received) <= 256 << 10
-            assert most < http.MOST_WAITING + http.SLICE / len(MISSING)
+            assert most < protocol.MOST_WAITING + protocol.SLICE / len(MISSING)
 
 
 async def test_a_request_that_runs_learns_that_its_peer_left_with_others_waiting():

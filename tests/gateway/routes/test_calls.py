@@ -26,6 +26,7 @@ from realtime import log
 from realtime.config import Settings
 from realtime.engine.fake import FakeEngine
 from realtime.gateway.access.auth import Grant
+from realtime.gateway.access.keys import KEYLESS
 from realtime.gateway.access.settings import AuthConfig
 from realtime.gateway.gateway import Gateway
 from realtime.gateway.http.server import bind, web_server
@@ -35,8 +36,7 @@ from realtime.gateway.routes.offers import MOST_SDP
 from realtime.gateway.routes.openai import OpenAiRoutes
 from realtime.gateway.settings import AdmissionConfig, ConnectionConfig
 from realtime.protocols.pcm import PcmCodec
-from realtime.transports.webrtc import peer as webrtc
-from realtime.transports.webrtc import rtp_audio as opus
+from realtime.transports.webrtc import peer, rtp_audio
 from realtime.transports.webrtc.settings import WebRtcConfig
 from scripts.bench.caller import CALLS, Caller, Relay, Weather, calling, connection, dial
 
@@ -110,14 +110,14 @@ async def served(
 
 async def an_offer(*, audio: bool = True, data: bool = True) -> str:
     """Give a real offer whose maker is gone."""
-    peer = connection()
+    caller = connection()
     if audio:
-        peer.addTransceiver("audio", direction="sendonly")
+        caller.addTransceiver("audio", direction="sendonly")
     if data:
-        peer.createDataChannel("oai-events")
-    await peer.setLocalDescription(await peer.createOffer())
-    text = peer.localDescription.sdp
-    await peer.close()
+        caller.createDataChannel("oai-events")
+    await caller.setLocalDescription(await caller.createOffer())
+    text = caller.localDescription.sdp
+    await caller.close()
     return text
 
 
@@ -158,8 +158,8 @@ async def test_the_answer_takes_opus_only_and_sends_nothing():
 
 
 async def test_a_question_is_answered_though_the_sender_stops_in_the_middle(monkeypatch):
-    monkeypatch.setattr(webrtc, "WATCH_S", 0.05)
-    monkeypatch.setattr(opus, "MUTE_S", 0.2)
+    monkeypatch.setattr(peer, "WATCH_S", 0.05)
+    monkeypatch.setattr(rtp_audio, "MUTE_S", 0.2)
     async with served() as place, calling(place.url) as caller:
         await caller.until("ready")
         caller.microphone.say(loud(60_000))
@@ -389,8 +389,8 @@ async def test_a_key_whose_session_cannot_be_had_here_makes_no_call():
 
         def authorise(request) -> None:
             session = {"audio": {"input": {"format": {"type": "audio/none"}}}}
-            allowance = place.gateway.gate.allowances.of("")
-            request.state.grant = Grant("", allowance, session)
+            allowance = place.gateway.authenticator.allowances.of(KEYLESS)
+            request.state.grant = Grant(KEYLESS, allowance, session)
 
         place.gateway.authorise = authorise
         response = await place.post(CALLS, await an_offer())
@@ -462,8 +462,8 @@ async def test_a_short_lived_key_that_is_to_write_down_makes_no_call_that_answer
     async with served(auth=KEYED, plain=False) as place, place.http() as http:
         body = {"session": {"type": "transcription"}}
         headers = {"Authorization": f"Bearer {KEY}"}
-        minted = await http.post("/v1/realtime/client_secrets", headers=headers, json=body)
-        headers = {"Authorization": f"Bearer {minted.json()['value']}"}
+        issued = await http.post("/v1/realtime/client_secrets", headers=headers, json=body)
+        headers = {"Authorization": f"Bearer {issued.json()['value']}"}
         files = {
             "sdp": (None, await an_offer(), "application/sdp"),
             "session": (None, json.dumps({"type": "realtime"}), "application/json"),
@@ -556,7 +556,7 @@ async def test_a_fault_of_ours_is_said_and_leaves_nothing(monkeypatch):
     async def fail(_) -> str:
         raise OSError("no more ports")
 
-    monkeypatch.setattr(webrtc.Peer, "answer", fail)
+    monkeypatch.setattr(peer.Peer, "answer", fail)
     with undisturbed_logging():
         log.configure(level="critical")
         async with served() as place:
@@ -625,7 +625,7 @@ async def test_offers_that_never_connect_are_bounded_in_number_and_in_time():
         assert int(refused.headers["retry-after"]) >= 1
         assert place.calls.opening <= 3
         await place.gone()
-        assert place.gateway.admission.seats == {}
+        assert place.gateway.admission.slots == {}
         async with calling(place.url) as caller:
             await caller.until("ready")
 
@@ -639,7 +639,7 @@ async def test_a_peer_that_never_does_dtls_is_given_up(monkeypatch):
         await place.gone()
         monkeypatch.undo()
         await caller.close()
-        assert place.gateway.admission.seats == {}
+        assert place.gateway.admission.slots == {}
 
 
 def patched(monkeypatch, nothing, text: str) -> str:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from starlette.requests import Request
 
 from realtime.errors import Refused
-from realtime.gateway.http.refusal import denial
+from realtime.gateway.http.error_responses import error_response
 from realtime.gateway.routes.offers import MOST_BODY, MOST_SDP, form, read_offer
 
 SDP = (
@@ -115,7 +115,7 @@ async def test_a_peer_that_leaves_in_between_is_nobody_to_answer():
 
 
 def test_an_error_has_the_shape_that_clients_of_openai_read():
-    response = denial(
+    response = error_response(
         Refused(413, "request_too_large", "Shorter.", headers={"Connection": "close"})
     )
     assert json.loads(response.body) == {

@@ -308,7 +308,7 @@ async def test_a_speculation_that_is_wanted_counts_once():
         async with place.connect("/v1/pcm", **bearer(KEY)) as socket:
             await socket.send(question())
             await until(socket, "final")
-        (allowance,) = place.gateway.gate.allowances.of_keys.values()
+        (allowance,) = place.gateway.authenticator.allowances.of_keys.values()
         (limit,) = allowance.limits()
         assert limit.remaining == 9
 
@@ -323,10 +323,10 @@ async def test_a_short_lived_key_is_minted_with_the_session_it_is_for():
             place, {"expires_after": {"anchor": "created_at", "seconds": 60}, "session": wanted}
         )
         assert answer.status_code == 200
-        minted = ClientSecretCreateResponse.model_validate(answer.json())
-        assert 0 < minted.expires_at - time.time() <= 60
-        assert (minted.session.model, minted.session.instructions) == ("fake", "Be brief.")
-        offered = ["realtime", f"openai-insecure-api-key.{minted.value}"]
+        issued = ClientSecretCreateResponse.model_validate(answer.json())
+        assert 0 < issued.expires_at - time.time() <= 60
+        assert (issued.session.model, issued.session.instructions) == ("fake", "Be brief.")
+        offered = ["realtime", f"openai-insecure-api-key.{issued.value}"]
         async with place.connect(subprotocols=offered, origin=PAGE) as socket:
             session = (await until(socket, "session.created"))["session"]
             assert (session["instructions"], session["max_output_tokens"]) == ("Be brief.", 99)
@@ -336,7 +336,7 @@ async def test_a_short_lived_key_is_minted_with_the_session_it_is_for():
         assert "Be brief." in str(place.engine.requests[0].turns[0])
         assert place.engine.requests[0].sampling.max_tokens == 99
         for more in ({}, {"Origin": PAGE}):
-            again = await mint(place, key=minted.value, **more)
+            again = await mint(place, key=issued.value, **more)
             assert again.status_code == 403
             assert error_of(again.json())[0] == "insufficient_permissions"
 
@@ -498,8 +498,8 @@ async def test_no_key_reaches_a_log(capfd, caplog):
     for theirs in ("websockets.client", "httpx", "httpcore"):
         caplog.set_level(logging.WARNING, theirs)
     async with serving(KEYED) as place:
-        minted = (await mint(place)).json()["value"]
-        subprotocol = f"openai-insecure-api-key.{minted}"
+        issued = (await mint(place)).json()["value"]
+        subprotocol = f"openai-insecure-api-key.{issued}"
         async with place.connect(f"/v1/realtime?model=m&api_key={KEY}", **bearer(KEY)) as socket:
             await until(socket, "session.created")
             await socket.send(b"\x00")
@@ -507,13 +507,13 @@ async def test_no_key_reaches_a_log(capfd, caplog):
         async with place.connect(subprotocols=["realtime", subprotocol]) as socket:
             await socket.send("x" * (MAX_EVENT + 1))
             await rest(socket)
-        await place.refusal(**bearer(minted + "x"))
+        await place.refusal(**bearer(issued + "x"))
         await place.refusal("/v1/nothing", **bearer(KEY))
         await mint(place, {"session": 5})
     output = capfd.readouterr()
     for text in (caplog.text, output.out, output.err):
         assert KEY not in text
-        assert minted not in text
+        assert issued not in text
 
 
 async def test_no_key_is_in_the_traceback_of_our_own_mistake(capfd):
@@ -567,8 +567,10 @@ async def test_an_address_can_ask_for_transcription_alone():
 
 async def test_a_key_whose_session_is_not_understood_here_ends_without_a_fault(caplog):
     async with serving(KEYED) as place:
-        grant = place.gateway.gate.authorise({"authorization": f"Bearer {KEY}"})
-        value, _ = place.gateway.gate.mint.make(grant.key, {"max_output_tokens": "many"}, 60)
+        grant = place.gateway.authenticator.authorise({"authorization": f"Bearer {KEY}"})
+        value, _ = place.gateway.authenticator.issuer.issue(
+            grant.key, {"max_output_tokens": "many"}, 60
+        )
         async with place.connect(**bearer(value)) as socket:
             assert await rest(socket) == []
             assert socket.close_code == 1008

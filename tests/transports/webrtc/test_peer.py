@@ -9,8 +9,8 @@ from aiortc.exceptions import InvalidStateError
 from fakes import GUARD_S
 
 from realtime.transports.incoming import OVERHEAD
-from realtime.transports.webrtc import peer as webrtc
-from realtime.transports.webrtc.event_stream import Followed
+from realtime.transports.webrtc import peer
+from realtime.transports.webrtc.event_stream import EventStream
 from realtime.transports.webrtc.peer import CHANNEL, MOST_CHANNELS, MOST_UNSENT, PeerTransport
 from realtime.transports.webrtc.settings import WebRtcConfig
 
@@ -44,7 +44,7 @@ class Channel:
 
 
 def opened(**how) -> tuple[PeerTransport, Channel]:
-    transport, channel = PeerTransport(how.get("followed")), Channel()
+    transport, channel = PeerTransport(how.get("event_stream")), Channel()
     transport.open(channel)
     return transport, channel
 
@@ -106,15 +106,15 @@ async def test_a_channel_that_closed_meanwhile_and_a_message_too_large_are_no_er
 
 
 async def test_without_a_channel_messages_are_kept_for_followers_and_nobody_waits():
-    followed = Followed()
-    transport = PeerTransport(followed)
+    event_stream = EventStream()
+    transport = PeerTransport(event_stream)
     for number in range(2_000):
         await soon(transport.send(str(number)))
-    assert followed.kept[-1] == "1999"
+    assert event_stream.kept[-1] == "1999"
     channel = Channel()
     transport.open(channel)
     await soon(transport.send("both"))
-    assert (channel.sent, followed.kept[-1]) == (["both"], "both")
+    assert (channel.sent, event_stream.kept[-1]) == (["both"], "both")
 
 
 async def test_only_the_first_channel_of_our_name_is_ours():
@@ -136,7 +136,7 @@ async def test_a_peer_may_not_open_channels_without_end():
 
 
 async def test_a_peer_that_sends_more_than_is_worked_off_is_left(monkeypatch):
-    monkeypatch.setattr(webrtc, "MOST_UNREAD", 1_000)
+    monkeypatch.setattr(peer, "MOST_UNREAD", 1_000)
     transport, _ = opened()
     transport.put(bytes(900))
     assert not transport.ended
@@ -157,13 +157,13 @@ async def test_binary_is_complained_about_and_not_received():
 
 
 def test_ice_servers_are_those_of_the_settings_and_none_otherwise():
-    assert webrtc.configuration(WebRtcConfig(), bundled=True).iceServers == []
+    assert peer.configuration(WebRtcConfig(), bundled=True).iceServers == []
     config = WebRtcConfig(
         ice_servers="stun:a.example turns:b.example?transport=tcp",
         ice_username="me",
         ice_credential="secret",
     )
-    stun, turn = webrtc.configuration(config, bundled=False).iceServers
+    stun, turn = peer.configuration(config, bundled=False).iceServers
     assert (stun.urls, stun.username, stun.credential) == ("stun:a.example", None, None)
     assert (turn.urls, turn.username) == ("turns:b.example?transport=tcp", "me")
     assert turn.credential == "secret"
@@ -171,13 +171,13 @@ def test_ice_servers_are_those_of_the_settings_and_none_otherwise():
 
 def test_another_aiortc_is_noticed():
     with pytest.raises(RuntimeError, match="jitter buffer"):
-        webrtc.take_over(object(), None)
+        peer.take_over(object(), None)
 
 
 @pytest.mark.parametrize("message", ["", "x", "\U0001f399", b""])
 def test_messages_that_say_nothing_are_bounded_too(message):
-    transport = webrtc.PeerTransport(None)
-    for _ in range(webrtc.MOST_UNREAD // OVERHEAD + 1):
+    transport = peer.PeerTransport(None)
+    for _ in range(peer.MOST_UNREAD // OVERHEAD + 1):
         transport.put(message)
     assert transport.ended
     assert not transport.inbox

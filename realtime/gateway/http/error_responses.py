@@ -20,7 +20,7 @@ NO_STORE = {"Cache-Control": "no-store"}
 """Of what has a secret in it: no cache on the way may keep it (RFC 9111 5.2.2.5)."""
 
 
-def denial(error: Refusal, **more: object) -> JSONResponse:
+def error_response(error: Refusal, **more: object) -> JSONResponse:
     """Say why not, and when to come back if that helps (RFC 9110 10.2.3)."""
     match error:
         case Busy():
@@ -40,9 +40,9 @@ def denial(error: Refusal, **more: object) -> JSONResponse:
 async def refuse(error: Refusal, scope: Scope, receive: Receive, send: Send) -> None:
     """Say no to a request, or to a WebSocket that is not open yet."""
     if scope["type"] == "websocket":
-        await WebSocket(scope, receive, send).send_denial_response(denial(error))
+        await WebSocket(scope, receive, send).send_denial_response(error_response(error))
     else:
-        await denial(error)(scope, receive, send)
+        await error_response(error)(scope, receive, send)
 
 
 async def upgrade_required(_: Request) -> Response:
