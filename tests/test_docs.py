@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import shlex
 from pathlib import Path
@@ -12,9 +13,10 @@ from typer.main import get_command
 from realtime.cli.main import app
 
 ROOT = Path(__file__).parents[1]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
 LINK = re.compile(r"\]\((?!https?:)([^)#\s]*)(?:#([^)\s]+))?\)")
 NAMED = re.compile(r"`((?:realtime|client|scripts|tests|docs)/[\w./-]+)")
+FUNCTION = re.compile(r"`(realtime/[\w/]+\.py)` `([\w.]+)`")
 COMMAND = re.compile(r"^\$ (?:[A-Z_]+=\S+ )*realtime ((?:.*\\\n)*.*)$", re.MULTILINE)
 
 
@@ -42,6 +44,25 @@ def test_links_lead_somewhere(page):
 def test_files_that_are_named_exist(page):
     for name in NAMED.findall(page.read_text()):
         assert (ROOT / name.rstrip(".")).exists(), name
+
+
+def names_in(path):
+    """Give the classes, functions and methods of a module."""
+    for node in ast.parse(path.read_text()).body:
+        if isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            yield node.name
+            if isinstance(node, ast.ClassDef):
+                yield from (f"{node.name}.{part.name}" for part in node.body if is_function(part))
+
+
+def is_function(node):
+    return isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=of_page)
+def test_functions_that_are_named_beside_their_file_are_in_it(page):
+    for file, name in FUNCTION.findall(page.read_text()):
+        assert name in set(names_in(ROOT / file)), f"{file} {name}"
 
 
 @pytest.mark.parametrize("page", PAGES, ids=of_page)
