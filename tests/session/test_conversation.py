@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from realtime.engine.api import AssistantTurn, SystemTurn, UserTurn
 from realtime.session.conversation import Conversation, audio_tokens
@@ -132,24 +130,3 @@ def test_a_single_turn_over_the_budget_stays():
     conversation.add_user((spoken(conversation, 30),))
     assert conversation.trim(10) == []
     assert len(conversation.items) == 1
-
-
-PIECES = st.lists(
-    st.tuples(st.lists(st.integers(0, 99), max_size=3).map(tuple), st.text(max_size=4)), max_size=8
-)
-
-
-@given(PIECES, st.integers(0, 40))
-def test_a_cut_keeps_the_tokens_of_the_text_it_keeps(pieces, played):
-    answer = Answer("a", 1, list(pieces))
-    whole = answer.text
-    answer.played = played
-    dropped = answer.cut_to_played()
-    assert whole.startswith(answer.text)
-    assert len(answer.text) <= played
-    kept = len(answer.pieces)
-    assert answer.pieces == pieces[:kept]
-    assert dropped == (kept < len(pieces))
-    if dropped:
-        assert len(answer.text + pieces[kept][1]) > played
-    assert not answer.cut_to_played(), "cutting twice changes nothing"
