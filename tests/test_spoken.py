@@ -31,6 +31,8 @@ from realtime.audio.files import read
 from realtime.audio.g711 import encode_alaw, encode_mulaw
 from realtime.audio.pcm import to_bytes
 
+pytestmark = pytest.mark.real_time
+
 ROOT = Path(__file__).parents[1]
 SAMPLES = ROOT / "client" / "samples"
 INDEX = json.loads((SAMPLES / "samples.json").read_text())

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.script_scale
+
 ROOT = Path(__file__).parents[1]
 PROGRAM = "import realtime, client; print(realtime.__file__, client.__file__, sep='\\n')"
 

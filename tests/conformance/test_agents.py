@@ -7,7 +7,7 @@ from conformance.node_agents import agents
 from conformance.peer import INDEX
 from conformance.schema import NODE_MISSING, NODE_REASON
 
-pytestmark = pytest.mark.skipif(NODE_MISSING, reason=NODE_REASON)
+pytestmark = [pytest.mark.real_time, pytest.mark.skipif(NODE_MISSING, reason=NODE_REASON)]
 SERVER_VAD = {"audio": {"input": {"turnDetection": {"type": "server_vad"}}}}
 TWENTY = INDEX["count-to-twenty.wav"]["answer"]
 

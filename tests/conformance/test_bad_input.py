@@ -214,7 +214,7 @@ async def bystander(connect):
     await asking
 
 
-pytestmark = pytest.mark.usefixtures("bystander")
+pytestmark = [pytest.mark.real_time, pytest.mark.usefixtures("bystander")]
 
 
 @pytest.mark.parametrize("name", EVENTS)

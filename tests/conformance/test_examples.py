@@ -24,22 +24,26 @@ def run(server: str, name: str, *words: str) -> str:
     return ran.stdout
 
 
+@pytest.mark.real_time
 def test_a_voice_chat(server):
     said = run(server, "openai_voice_chat.py", "my-name-is-anna.wav", "what-is-my-name.wav")
     assert said == "Nice to meet you, Anna.\nYour name is Anna.\n"
 
 
+@pytest.mark.real_time
 def test_audio_analysis(server):
     said = run(server, "openai_audio_analysis.py", "siren.wav", "What's that sound?")
     assert said == "It is a siren.\n"
 
 
+@pytest.mark.real_time
 def test_push_to_talk(server):
     assert (
         run(server, "openai_push_to_talk.py", "good-morning-8khz.wav") == "Good morning to you.\n"
     )
 
 
+@pytest.mark.real_time
 def test_barge_in(server):
     words = ("count-to-twenty.wav", "what-is-two-plus-three.wav")
     first, second = run(server, "openai_barge_in.py", *words).splitlines()

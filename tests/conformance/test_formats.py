@@ -10,6 +10,8 @@ from client.microphone import Microphone
 from realtime.audio.g711 import encode_alaw, encode_mulaw
 from realtime.audio.pcm import to_bytes
 
+pytestmark = pytest.mark.real_time
+
 BETA = {"OpenAI-Beta": "realtime=v1"}
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 from conformance.peer import INDEX, b64, sample, text_of
 
+pytestmark = pytest.mark.real_time
+
 TWENTY = INDEX["count-to-twenty.wav"]["answer"]
 COUNT = "count to twenty"
 FURTHER = "what is the capital of france"

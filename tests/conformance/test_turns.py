@@ -8,6 +8,8 @@ import pytest
 from conformance.peer import INDEX, b64, sample, text_of
 from openai import OpenAI
 
+pytestmark = pytest.mark.real_time
+
 SPOKEN_TURN = [
     "input_audio_buffer.speech_started",
     "input_audio_buffer.speech_stopped",

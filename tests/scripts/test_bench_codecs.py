@@ -12,6 +12,7 @@ import bench_codecs
 import pytest
 
 
+@pytest.mark.script_scale
 def test_every_side_is_measured(capsys):
     bench_codecs.main(["--streams=20", "--seconds=2", "--rounds=1"])
     (line,) = capsys.readouterr().out.splitlines()

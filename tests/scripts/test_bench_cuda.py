@@ -21,6 +21,7 @@ def _little(monkeypatch):
     monkeypatch.setitem(floor.BYTES, "cpu", 1 << 20)
 
 
+@pytest.mark.script_scale
 @pytest.mark.usefixtures("_little")
 @pytest.mark.parametrize("more", [[], ["--attention=eager", "--kv-dtype=fp8"]])
 def test_a_dry_run_measures_everything(capsys, more):

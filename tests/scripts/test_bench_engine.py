@@ -28,6 +28,7 @@ def _own_log():
     structlog.reset_defaults()
 
 
+@pytest.mark.script_scale
 def test_smoke_measures_everything_on_both_sides(tmp_path, capsys):
     code = bench_engine.main(
         ["--smoke", "--device=cpu", "--threads=1", "--plot", str(tmp_path / "docs")]

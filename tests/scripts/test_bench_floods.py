@@ -12,6 +12,7 @@ import bench_floods
 import pytest
 
 
+@pytest.mark.script_scale
 def test_a_smoke_run_measures_those_who_behave_and_the_server(capsys):
     bench_floods.main(["--smoke"])
     (line,) = capsys.readouterr().out.splitlines()

@@ -6,11 +6,14 @@ import json
 import sys
 from pathlib import Path
 
+import pytest
+
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "scripts"))
 
 import bench_http
 
 
+@pytest.mark.script_scale
 def test_every_attack_is_measured(capsys):
     bench_http.main(connections=2, requests=2_000, lingering=5, files=256, seconds=0.5)
     (line,) = capsys.readouterr().out.splitlines()

@@ -42,6 +42,7 @@ def _own_log():
     structlog.reset_defaults()
 
 
+@pytest.mark.script_scale
 def test_the_documentations_examples_are_token_for_token_equal(tmp_path, capsys):
     model = tiny_model.save(tmp_path / "model", repetition_penalty=1.1)
     with pytest.raises(SystemExit) as caught:
@@ -107,6 +108,7 @@ def test_one_recording_is_enough_for_every_example():
     assert len(examples([clip])) == 5
 
 
+@pytest.mark.script_scale
 def test_a_random_architecture_is_token_for_token_equal(tmp_path, capsys):
     with pytest.raises(SystemExit) as caught:
         main(device="cpu", threads=1, random=1)

@@ -264,6 +264,7 @@ def run_script(*options: str) -> subprocess.CompletedProcess[str]:
     )
 
 
+@pytest.mark.script_scale
 def test_help_teaches():
     shown = run_script("--help")
     assert shown.returncode == 0
@@ -271,6 +272,7 @@ def test_help_teaches():
         assert word in shown.stdout
 
 
+@pytest.mark.script_scale
 @pytest.mark.skipif(shutil.which("espeak-ng") is None, reason="espeak-ng is not installed")
 def test_smoke_run_makes_a_checkpoint_and_resumes(tmp_path):
     work, out = tmp_path / "work", tmp_path / "model"

@@ -13,7 +13,7 @@ from web.firefox import Firefox, Voice, firefox, firefox_path, voice
 
 from realtime.engine.fake import FakeEngine
 
-pytestmark = pytest.mark.asyncio(loop_scope="session")
+pytestmark = [pytest.mark.real_time, pytest.mark.asyncio(loop_scope="session")]
 
 ANSWERS = "[...document.querySelectorAll('.assistant:not(.in_progress) .words')]"
 SAID = f"{ANSWERS}.map((answer) => answer.children[1].textContent)"

@@ -14,7 +14,7 @@ from web.browsing import SAMPLES, TRANSPORTS, answers, say, serving, use
 from realtime.engine.fake import FakeEngine
 from realtime.gateway.access.settings import AuthConfig
 
-pytestmark = pytest.mark.asyncio(loop_scope="session")
+pytestmark = [pytest.mark.real_time, pytest.mark.asyncio(loop_scope="session")]
 
 NOBODY_ASKED = ["--use-fake-device-for-media-stream", "--deny-permission-prompts"]
 PHONE = {"width": 360, "height": 740}

@@ -11,7 +11,7 @@ from web.browsing import TRANSPORTS, answers, say, serving, spoken, use
 from realtime.engine.api import AssistantTurn, Delta
 from realtime.engine.fake import FakeEngine
 
-pytestmark = pytest.mark.asyncio(loop_scope="session")
+pytestmark = [pytest.mark.real_time, pytest.mark.asyncio(loop_scope="session")]
 
 
 def heard(engine: FakeEngine) -> list[tuple[int, ...]]:

@@ -13,7 +13,7 @@ from realtime.engine.api import Loading, Sampling, SystemTurn
 from realtime.engine.fake import FAKE_MODEL, FakeEngine
 from realtime.gateway.access.settings import AuthConfig
 
-pytestmark = pytest.mark.asyncio(loop_scope="session")
+pytestmark = [pytest.mark.real_time, pytest.mark.asyncio(loop_scope="session")]
 
 KEY = "OpenSesame1234567890abcd"
 WIDTHS = {1280: 860, 700: 740, 360: 740}

@@ -22,7 +22,7 @@ from web.browsing import serving, spoken
 from realtime.gateway.access.settings import AuthConfig
 from realtime.gateway.http.server import bind
 
-pytestmark = pytest.mark.asyncio(loop_scope="session")
+pytestmark = [pytest.mark.real_time, pytest.mark.asyncio(loop_scope="session")]
 
 BUNDLE = Path(__file__).parents[1] / "node/node_modules/@openai/agents-realtime/dist/bundle"
 PAGE = """<!doctype html><title>An application</title><ol id="answers"></ol><ol id="kinds"></ol>

@@ -130,6 +130,7 @@ async def ask(caller: Caller, turn: int = 1) -> str:
 # ---- conversations ------------------------------------------------------------------------------
 
 
+@pytest.mark.real_time
 async def test_a_spoken_question_is_answered_on_the_data_channel():
     async with served() as place, calling(place.url, speed=FAST) as caller:
         assert caller.response.status_code == 201
@@ -157,6 +158,7 @@ async def test_the_answer_takes_opus_only_and_sends_nothing():
         assert answer.count("a=candidate:") > 0
 
 
+@pytest.mark.real_time
 async def test_a_question_is_answered_though_the_sender_stops_in_the_middle(monkeypatch):
     monkeypatch.setattr(peer, "WATCH_S", 0.05)
     monkeypatch.setattr(rtp_audio, "MUTE_S", 0.2)
@@ -210,6 +212,7 @@ async def test_a_form_brings_the_session_to_whoever_makes_the_codec():
         assert response.headers["location"].endswith(seen[0].id)
 
 
+@pytest.mark.real_time
 async def test_a_conversation_is_taken_up_again_over_another_call():
     async with served() as place:
         async with calling(place.url, speed=FAST) as caller:
@@ -220,6 +223,7 @@ async def test_a_conversation_is_taken_up_again_over_another_call():
             assert (await caller.until("ready"))["resume"] == secret
 
 
+@pytest.mark.real_time
 async def test_loss_and_jitter_move_no_position():
     async with served() as place:
         asked = np.concatenate((ASKED, ASKED))
@@ -252,6 +256,7 @@ async def follow(place: Place, path: str, **headers: str) -> AsyncIterator[dict]
                 yield json.loads(line[6:])
 
 
+@pytest.mark.real_time
 async def test_a_sender_without_data_channel_is_answered_and_followed():
     async with served() as place:
         caller = await dial(place.url, "/whip", speed=FAST, label=None)
@@ -286,6 +291,7 @@ async def test_who_follows_is_let_go_when_the_call_ends():
             assert [m async for m in following] == []
 
 
+@pytest.mark.real_time
 @pytest.mark.skipif("whip" not in av.formats_available, reason="this FFmpeg has no WHIP")
 async def test_a_stock_sender_is_heard_and_ends_its_call():
     async with served() as place:
@@ -345,6 +351,7 @@ async def test_a_page_of_an_allowed_origin_may_call_and_others_may_not():
             assert refused.status_code == 403
 
 
+@pytest.mark.real_time
 async def test_a_call_speaks_openai_realtime_with_the_session_that_it_asked_for():
     async with served(plain=False) as place, calling(place.url, speed=FAST) as caller:
         created = await caller.until("session.created")
@@ -587,6 +594,7 @@ async def test_binary_on_the_data_channel_is_an_error_and_no_audio():
         assert place.count("realtime_utterances_total") == 1
 
 
+@pytest.mark.real_time
 async def test_a_channel_of_another_name_is_not_ours_and_media_needs_none():
     async with served() as place, calling(place.url, speed=FAST, label="chat") as caller:
         caller.microphone.say(ASKED)

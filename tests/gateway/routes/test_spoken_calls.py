@@ -5,11 +5,14 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+import pytest
 from fakes import undisturbed_logging
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[3] / "scripts"))
 
 import bench_loss
+
+pytestmark = pytest.mark.real_time
 
 
 async def test_spoken_questions_are_answered_through_loss_and_jitter():
