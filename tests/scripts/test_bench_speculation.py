@@ -1,4 +1,4 @@
-"""The questions that guesses are measured on hold a pause where they should."""
+"""The questions that speculation is measured on hold a pause where they should."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import soundfile
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "scripts"))
 
-import bench_guesses
-from bench_guesses import LOUD, PAUSE_MS, RATE, voiced
+import bench_speculation
+from bench_speculation import LOUD, PAUSE_MS, RATE, voiced
 
 
 def test_the_silence_around_a_recording_is_cut_off():
@@ -20,13 +20,13 @@ def test_the_silence_around_a_recording_is_cut_off():
 
 
 def test_some_questions_hold_a_pause_in_the_middle(tmp_path):
-    plain, paused = bench_guesses.write(tmp_path, 1, 1)
+    plain, paused = bench_speculation.write(tmp_path, 1, 1)
     assert np.abs(soundfile.read(plain, dtype="int16")[0][: RATE // 2]).max() == 0
     loud = np.abs(soundfile.read(paused, dtype="int16")[0].astype(np.int32)) > LOUD
     gaps = np.diff(np.flatnonzero(loud)) * 1000 // RATE
     assert PAUSE_MS in gaps
 
 
-def test_the_page_of_metrics_tells_what_became_of_guesses():
+def test_the_page_of_metrics_tells_what_became_of_speculations():
     page = 'realtime_guesses_total{outcome="kept"} 8.0\nrealtime_guesses_total{outcome="lost"} 2.0'
-    assert bench_guesses.COUNTED.findall(page) == [("kept", "8.0"), ("lost", "2.0")]
+    assert bench_speculation.COUNTED.findall(page) == [("kept", "8.0"), ("lost", "2.0")]

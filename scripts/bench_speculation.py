@@ -1,9 +1,9 @@
 #!/usr/bin/env python
-"""Measure what guessing at a pause is worth: the same spoken questions with guesses and without.
+"""Measure what speculation at a pause is worth: the same spoken questions with it and without.
 
-Each question is streamed in real time to a server of our own, which counts its guesses. Some
+Each question is streamed in real time to a server of our own, which counts what came of it. Some
 questions hold a pause in the middle, longer than the one at which an answer is asked for and
-shorter than the one that ends a turn: there the guess is lost. One line of JSON goes to stdout.
+shorter than the one that ends a turn: there it is lost. One line of JSON goes to stdout.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from realtime.engine.worker.engine import WorkerEngine
 ROOT = Path(__file__).parents[1]
 RATE = 16_000
 PAUSE_MS = 300
-"""Of silence within a question: between the pause that is guessed at and the hangover."""
+"""Of silence within a question: between the pause that is speculated at and the hangover."""
 LOUD = 600
 """Of 32,768; what is softer at a recording's ends is taken for silence."""
 COUNTED = re.compile(r'^realtime_guesses_total\{outcome="(\w+)"\} ([0-9.]+)$', re.MULTILINE)
@@ -46,14 +46,18 @@ def main(
         str | None, typer.Option(help="Another checkpoint than the bundled one.")
     ] = None,
 ) -> None:
-    """Ask with guesses and without, and compare."""
+    """Ask with speculation and without, and compare."""
     with tempfile.TemporaryDirectory() as folder:
         paths = write(Path(folder), questions, paused)
         sides = {
             name: asyncio.run(measure(paths, speculate=speculate, model=model))
-            for name, speculate in (("with_guesses", True), ("without", False))
+            for name, speculate in (("with_speculation", True), ("without", False))
         }
-    print(json.dumps({"script": "bench_guesses", "questions": questions, "paused": paused} | sides))
+    print(
+        json.dumps(
+            {"script": "bench_speculation", "questions": questions, "paused": paused} | sides
+        )
+    )
 
 
 def write(folder: Path, questions: int, paused: int) -> list[Path]:
@@ -79,7 +83,7 @@ def voiced(sound: NDArray[np.int16]) -> NDArray[np.int16]:
 
 
 async def measure(paths: Sequence[Path], *, speculate: bool, model: str | None) -> dict[str, Any]:
-    """Ask every question of one server; tell the latencies and what became of its guesses."""
+    """Ask every question of one server; tell the latencies and what became of its speculations."""
     options: dict[config.Key, object] = {
         ("worker", "model"): model,
         ("session", "speculate"): speculate,
@@ -93,8 +97,8 @@ async def measure(paths: Sequence[Path], *, speculate: bool, model: str | None) 
             page = await asyncio.to_thread(metrics, url)
     outcomes = {outcome: int(float(count)) for outcome, count in COUNTED.findall(page)}
     return {
-        "guesses_kept": outcomes.get("kept", 0),
-        "guesses_lost": outcomes.get("lost", 0),
+        "speculations_kept": outcomes.get("kept", 0),
+        "speculations_lost": outcomes.get("lost", 0),
         "end_of_speech_to_first_partial_ms": {
             "median": round(statistics.median(first), 1),
             "max": round(max(first), 1),
