@@ -68,13 +68,14 @@ class Ingest:
 
     def __init__(self, format: AudioFormat) -> None:
         self.format = format
-        self.joiner = ByteJoiner()
+        self.second = format.second
+        self.expand = ByteJoiner().push if format.encoding == "s16le" else format.expand
         self.resampler = Resampler(format.rate)
 
     def push(self, data: bytes) -> Iterator[Pcm]:
         """Yield what these bytes complete, in pieces of at most a second."""
-        for at in range(0, len(data), self.format.second):
-            pcm = self.resampler.push(self.expand(data[at : at + self.format.second]))
+        for at in range(0, len(data), self.second):
+            pcm = self.resampler.push(self.expand(data[at : at + self.second]))
             if pcm.size:
                 yield pcm
 
@@ -84,9 +85,3 @@ class Ingest:
         self.resampler = Resampler(self.format.rate)
         if pcm.size:
             yield pcm
-
-    def expand(self, data: bytes) -> Pcm:
-        """Turn bytes into samples at the peer's rate."""
-        if self.format.encoding == "s16le":
-            return self.joiner.push(data)
-        return self.format.expand(data)

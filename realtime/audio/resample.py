@@ -37,16 +37,16 @@ class Resampler:
 
     def push(self, samples: Pcm) -> Pcm:
         """Return what these samples complete."""
-        return self.pass_through(samples, last=False)
+        return samples if self.filter is None else self.filtered(samples, last=False)
 
     def flush(self) -> Pcm:
         """Return the rest; nothing may be pushed afterwards."""
-        return self.pass_through(np.empty(0, np.int16), last=True)
+        rest = np.empty(0, np.int16)
+        return rest if self.filter is None else self.filtered(rest, last=True)
 
-    def pass_through(self, samples: Pcm, *, last: bool) -> Pcm:
+    def filtered(self, samples: Pcm, *, last: bool) -> Pcm:
         """Filter, round and clip."""
-        if self.filter is None:
-            return samples
+        assert self.filter is not None
         resampled = self.filter.resample_chunk(samples.astype(np.float32), last=last)
         return rounded(resampled)
 

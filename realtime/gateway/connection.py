@@ -13,11 +13,9 @@ writer and one task per live answer, all in one group, so nothing outlives the c
 from __future__ import annotations
 
 import asyncio
-import math
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import aclosing
-from dataclasses import dataclass, replace
 from typing import assert_never
 
 import structlog
@@ -33,10 +31,13 @@ from realtime.errors import (
     SlowPeer,
     TooMany,
 )
-from realtime.gateway.access.limits import Allowance, seconds_of
+from realtime.gateway.access.limits import Allowance
 from realtime.gateway.access.settings import LimitsConfig
+from realtime.gateway.intake import Intake
+from realtime.gateway.latency import Latency
 from realtime.gateway.outbox import Outbox
 from realtime.gateway.settings import ConnectionConfig
+from realtime.gateway.silence import Silence
 from realtime.metrics import Metrics
 from realtime.protocols import Codec, Reply
 from realtime.session.events import (
@@ -49,35 +50,23 @@ from realtime.session.events import (
     Input,
     LimitsLeft,
     Notice,
-    Partial,
     PeerCame,
     PeerLeft,
     PeerLost,
     ResponseEnded,
     ResponseFailed,
-    ResponseStarted,
     Role,
     TextDelta,
     Trouble,
 )
 from realtime.session.session import Session
 from realtime.transports.base import Transport
-from realtime.transports.bucket import Bucket
-from realtime.transports.incoming import SLICE_S, SMALL
+from realtime.transports.incoming import SLICE_S
 
 LARGE = 64 << 10  # bytes; a longer message is worked off in pieces, others get their turn between
-COMPLAIN_S = 1.0
 INTERNAL = "Something went wrong on our side; it has been logged."
 
 log = structlog.get_logger()
-
-
-@dataclass(slots=True)
-class Due:
-    """When an answer was asked for, and when the first piece of it was told."""
-
-    at: float
-    first_at: float | None = None
 
 
 class Connection:
@@ -104,20 +93,16 @@ class Connection:
         self.metrics = metrics
         self.config = config
         self.loop = asyncio.get_running_loop()
-        self.clock = self.loop.time
-        self.allowance = allowance or Allowance(LimitsConfig(), self.clock)
-        self.messages = Bucket(config.messages_per_minute, self.clock)
-        self.complained_at = -math.inf
-        """When the peer was told last that audio is not heard."""
+        clock = self.loop.time
+        self.allowance = allowance or Allowance(LimitsConfig(), clock)
+        self.intake = Intake(config.messages_per_minute, self.allowance, clock)
         self.outbox = Outbox(messages=config.outbox_messages, size=config.outbox_bytes)
         self.responses: dict[str, asyncio.Task[None]] = {}
-        self.heard_at = self.clock()
-        self.asked_after: float | None = None
-        self.watching: asyncio.TimerHandle | None = None
-        self.flushing: asyncio.TimerHandle | None = None
+        self.latency = Latency(metrics, clock)
+        self.silence = Silence(config.idle_s, config.idle_grace_s, clock())
+        self.timer: asyncio.TimerHandle | None = None
+        """Looks whether the peer is there; at the end, whether it takes its last messages."""
         self.speculation: str | None = None
-        self.due: dict[str, Due] = {}
-        """The answers that are due or under way."""
         self.left = False
         self.draining = False
         self.closing = (1000, "")
@@ -130,19 +115,18 @@ class Connection:
         try:
             async with asyncio.TaskGroup() as self.group:
                 self.writer = self.group.create_task(self.write())
+                self.watch(self.config.idle_s)
                 for notice in greeting:
                     self.tell(notice)
                 self.happen(PeerCame(had))
-                self.watch(self.config.idle_s)
                 try:
                     await self.read()
                 finally:
                     self.leave(1001, "")
                     self.writer.cancel()
         finally:
-            for timer in (self.watching, self.flushing):
-                if timer is not None:
-                    timer.cancel()
+            if self.timer is not None:
+                self.timer.cancel()
             # A task that was cancelled refers to its frame, and so to us: nothing of a connection
             # is to wait for the garbage collector.
             del self.group, self.writer
@@ -154,7 +138,7 @@ class Connection:
         worked = 0.0
         while (message := await self.next()) is not None:
             begun = time.perf_counter()
-            self.heard_at = self.clock()
+            self.silence.heard_at = self.loop.time()
             if not self.left:
                 await self.take(message)
             worked += time.perf_counter() - begun
@@ -174,17 +158,17 @@ class Connection:
     async def take(self, message: bytes | str) -> None:
         """Work a message off."""
         try:
-            if len(message) < SMALL:
-                self.count()
-            else:
-                await self.pace()
+            if wait := self.intake.count(len(message)):
+                await asyncio.sleep(wait)
             for event in self.codec.decode(message):
                 if self.left:
                     return
                 if isinstance(event, Reply):
                     self.reply(event.messages)
-                elif self.allowed(event):
+                elif self.intake.hears(event):
                     self.happen(event)
+                elif trouble := self.intake.complaint(event):
+                    self.tell(trouble)
                 if len(message) > LARGE:
                     await asyncio.sleep(0)
         except BadMessage as error:
@@ -196,43 +180,19 @@ class Connection:
             log.exception("a message could not be decoded")
             self.fail("internal_error", INTERNAL, 1011)
 
-    async def pace(self) -> None:
-        """Count a message that says something; too many only have to wait.
-
-        They leave a tenth of the bucket to the short ones, such as a commit behind a recording.
-        """
-        self.messages.owe(1)
-        if late := self.messages.wait(self.messages.size / 10):
-            await asyncio.sleep(late)
-
-    def count(self) -> None:
-        """Count a message; raise TooMany."""
-        if not self.messages.take(1):
-            most = self.config.messages_per_minute
-            raise TooMany(f"A connection may send {most} messages per minute.")
-
     def complain(self, code: str, message: str) -> None:
         """Tell a peer that something which is no message of the protocol cannot be used."""
         try:
-            self.count()
+            self.intake.count()
         except TooMany as error:
             self.fail(error.code, str(error), error.close_code)
         if not self.outbox.crowded:
             self.tell(Trouble(code, message))
 
-    def allowed(self, event: Input) -> bool:
-        """Tell whether audio may be heard; tell the peer if not, every second that it goes on."""
-        if not (seconds := seconds_of(event)) or self.allowance.take_audio(seconds):
-            return True
-        now = self.clock()
-        if not isinstance(event, AudioReceived) or now - self.complained_at >= COMPLAIN_S:
-            self.complained_at = now
-            self.tell(Trouble(LimitReached.code, self.allowance.no_more_audio(seconds)))
-        return False
-
     def reply(self, messages: Iterable[bytes | str]) -> None:
         """Answer the peer without asking the session."""
-        self.send(messages)
+        for message in messages:
+            self.outbox.put(message)
         if self.outbox.overflowed:
             self.give_up()
 
@@ -267,7 +227,7 @@ class Connection:
         for effect in effects:
             match effect:
                 case Emit(notice):
-                    self.tell(self.timed(notice))
+                    self.tell(self.latency.timed(notice))
                 case Generate(request, role):
                     answer = self.group.create_task(self.respond(request, role))
                     self.responses[request.id] = answer
@@ -311,24 +271,6 @@ class Connection:
         finally:
             self.responses.pop(request.id, None)
 
-    def timed(self, notice: Notice) -> Notice:
-        """Note when the peer is told the first and the last of an answer, and tell it that too."""
-        now = self.clock()
-        match notice:
-            case ResponseStarted(response):
-                self.due[response] = Due(now)
-            case Partial(seq=0, response=response):
-                self.due[response].first_at = now
-                self.metrics.first_token.observe(now - self.due[response].at)
-            case Final(finish=finish, response=response):
-                due = self.due.pop(response)
-                if finish != "interrupted":
-                    self.metrics.total.observe(now - due.at)
-                first = (now if due.first_at is None else due.first_at) - due.at
-                taken = (("first_token", first * 1e3), ("total", (now - due.at) * 1e3))
-                return replace(notice, ms=(*taken, *notice.ms))
-        return notice
-
     async def relay(self, request: Request) -> None:
         """Turn deltas into inputs; leaving closes the engine's iterator."""
         async with aclosing(self.engine.generate(request)) as deltas:
@@ -345,15 +287,11 @@ class Connection:
 
     def tell(self, notice: Notice) -> None:
         """Put a notice into the outbox."""
-        self.send(self.codec.encode(notice))
+        for message in self.codec.encode(notice):
+            self.outbox.put(message)
         self.metrics.note(notice)
         if isinstance(notice, Final) and (limits := self.allowance.limits()):
             self.tell(LimitsLeft(limits))
-
-    def send(self, messages: Iterable[bytes | str]) -> None:
-        """Put messages into the outbox."""
-        for message in messages:
-            self.outbox.put(message)
 
     async def write(self) -> None:
         """Send what is told, in order; close at the end."""
@@ -401,29 +339,29 @@ class Connection:
             answer.cancel()
         self.responses.clear()
         self.outbox.end()
-        self.flushing = self.loop.call_later(self.config.flush_s, self.writer.cancel)
+        self.call_later(self.config.flush_s, self.writer.cancel)
 
     # ---- silence of the wire --------------------------------------------------------------------
 
     def watch(self, seconds: float) -> None:
         """Look in `seconds` whether the peer is still there."""
-        self.watching = self.loop.call_later(seconds, self.check_idle)
+        self.call_later(seconds, self.check_idle)
 
     def check_idle(self) -> None:
         """Ask a silent peer whether it is there; leave when it does not show."""
-        self.heard_at = max(self.heard_at, self.transport.heard_at)
-        silent = self.clock() - self.heard_at
         if self.left:
             return
-        if self.responses:
-            self.watch(self.config.idle_s)
-        elif silent < self.config.idle_s:
-            self.watch(self.config.idle_s - silent)
-        elif self.asked_after != self.heard_at:
-            self.asked_after = self.heard_at
-            grace = self.config.idle_grace_s
-            message = f"Nothing came for {silent:.0f} s; without a sign the connection is closed."
-            self.tell(Trouble("idle", message))
-            self.watch(grace)
-        else:
+        self.silence.heard(self.transport.heard_at)
+        look = self.silence.look(self.loop.time(), busy=bool(self.responses))
+        if look is None:
             self.leave(1001, "idle")
+            return
+        if look.question:
+            self.tell(Trouble("idle", look.question))
+        self.watch(look.again_in)
+
+    def call_later(self, seconds: float, call: Callable[[], object]) -> None:
+        """Call a function in a while, in place of what was to be called before."""
+        if self.timer is not None:
+            self.timer.cancel()
+        self.timer = self.loop.call_later(seconds, call)

@@ -29,11 +29,6 @@ class Outbox:
         self.taken = asyncio.Event()
 
     @property
-    def full(self) -> bool:
-        """Tell whether so many bytes wait that no message is taken."""
-        return self.bytes > self.most_bytes
-
-    @property
     def crowded(self) -> bool:
         """Tell whether so much waits that no further questions should be answered."""
         return 2 * len(self.waiting) > self.most or 2 * self.bytes > self.most_bytes
@@ -54,7 +49,7 @@ class Outbox:
             return
         size = len(message) if isinstance(message, bytes) else len(message.encode())
         self.sent = False
-        if len(self.waiting) >= self.most or self.full:
+        if len(self.waiting) >= self.most or self.bytes > self.most_bytes:
             self.overflowed = True
             return
         self.waiting.append((message, size))

@@ -32,10 +32,15 @@ class Bucket:
         self.level -= amount
         return True
 
-    def owe(self, amount: float) -> None:
-        """Take an amount that cannot be refused any more; what is missing is paid by waiting."""
-        self.fill()
-        self.level -= amount
+    def owe(self, amount: float, *, leaving: float = 0.0) -> float:
+        """Take an amount that cannot be refused any more; what is missing is paid by waiting.
+
+        Gives the seconds until so much is left.
+        """
+        if not self.size:
+            return 0.0
+        self.level = self.fill() - amount
+        return max(0.0, leaving - self.level) * MINUTE / self.size
 
     def resize(self, per_minute: float) -> None:
         """Change the limit; what was used stays used, where there was one."""

@@ -125,7 +125,9 @@ class PeerProtocol(WebSocketsSansIOProtocol):
 
     def handle_events(self) -> None:
         """Take the frames that were parsed, if the peer may send so many small ones."""
-        small = sum([len(e.data) < SMALL for e in self.conn.events if isinstance(e, Frame)])
+        small = 0
+        for event in self.conn.events:
+            small += isinstance(event, Frame) and len(event.data) < SMALL
         if not small or self.allowed.take(small):
             super().handle_events()
         elif self.close_sent:
@@ -156,12 +158,13 @@ class PeerProtocol(WebSocketsSansIOProtocol):
         if event["type"] == "websocket.receive":
             self.waiting -= cost(event.get("bytes") or event.get("text") or b"")
             self.settle()
-            self.go_on()
+            if self.unparsed:
+                self.go_on()
         return event
 
     def go_on(self) -> None:
         """Parse what had to wait for the pump."""
-        if self.unparsed and self.later is None and self.waiting <= MOST_WAITING:
+        if self.later is None and self.waiting <= MOST_WAITING:
             self.later = self.loop.call_soon(self.parse)
 
     def settle(self) -> None:
@@ -247,7 +250,8 @@ class PeerProtocol(WebSocketsSansIOProtocol):
         await super().send(message)
         if message["type"] == "websocket.close":
             self.drop()
-            self.go_on()
+            if self.unparsed:
+                self.go_on()
         if message["type"] == "websocket.http.response.body":
             # A refusal completes the handshake, too; uvicorn would log an error for each.
             self.handshake_complete = not message.get("more_body", False)

@@ -257,7 +257,7 @@ async def test_too_many_messages_are_a_fatal_error_and_close_1008(message):
 
 async def test_a_recording_may_be_replayed_at_any_speed_and_waits_if_need_be():
     async with call(messages_per_minute=60_000) as c:
-        c.connection.messages.level = 6_000
+        c.connection.intake.messages.level = 6_000
         audio = question()
         for at in range(0, len(audio), 640):
             c.peer.say(audio[at : at + 640])
@@ -465,14 +465,14 @@ async def test_a_silent_peer_is_asked_and_then_closed():
 async def test_a_peer_that_shows_it_is_there_stays():
     async with call() as c:
         for count in range(1, 4):
-            c.connection.heard_at -= 1_000 * count
+            c.connection.silence.heard_at -= 1_000 * count
             c.connection.check_idle()
             c.peer.say({"type": "ping"})
             await c.peer.until(lambda peer, count=count: len(peer.of("pong")) == count)
             assert [m["code"] for m in c.peer.of("error")] == ["idle"] * count
         c.connection.check_idle()
         assert not c.connection.left
-        c.connection.heard_at -= 5_000
+        c.connection.silence.heard_at -= 5_000
         c.connection.check_idle()
         c.connection.check_idle()
         assert c.connection.left
@@ -481,8 +481,8 @@ async def test_a_peer_that_shows_it_is_there_stays():
 async def test_half_a_message_shows_that_a_peer_is_there():
     async with call() as c:
         await c.peer.until(lambda peer: peer.got)
-        c.connection.heard_at -= 1_000
-        c.peer.heard_at = c.connection.clock()
+        c.connection.silence.heard_at -= 1_000
+        c.peer.heard_at = c.connection.loop.time()
         c.connection.check_idle()
         assert c.peer.of("error") == []
         assert not c.connection.session.response
@@ -493,7 +493,7 @@ async def test_waiting_for_a_long_answer_is_not_idle():
     async with call(gated(gate), idle_s=0.01, idle_grace_s=0.01) as c:
         c.peer.say(question())
         await c.engine.until(lambda engine: engine.requests)
-        c.connection.heard_at -= 1_000
+        c.connection.silence.heard_at -= 1_000
         c.connection.check_idle()
         assert c.connection.left is False
         gate.set()

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from realtime.errors import LimitReached
 from realtime.gateway.access.limits import Allowance, Allowances, seconds_of
@@ -19,7 +17,6 @@ from realtime.session.events import (
     ResponseOptions,
 )
 from realtime.session.items import Reference, SystemDraft, UserDraft
-from realtime.transports.bucket import Bucket
 
 
 class Clock:
@@ -126,22 +123,6 @@ def test_keys_do_not_share(clock):
     allowances.of("b").take_response()
     with pytest.raises(LimitReached):
         allowances.of("a").take_response()
-
-
-@given(st.lists(st.tuples(st.floats(0, 30), st.floats(0, 20)), max_size=40))
-def test_never_more_than_a_minutes_worth_and_what_came_since(steps):
-    clock, taken = Clock(), 0.0
-    bucket = Bucket(10, clock)
-    start = clock.now
-    for wait, amount in steps:
-        clock.now += wait
-        before = bucket.level
-        if bucket.take(amount):
-            taken += amount
-        else:
-            assert bucket.level >= before
-            assert bucket.wait(amount) >= 0
-        assert taken <= 10 + (clock.now - start) * 10 / 60 + 1e-6
 
 
 def second(seconds: float = 1.0) -> np.ndarray:
