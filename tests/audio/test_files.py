@@ -7,13 +7,12 @@ import struct
 from io import BytesIO
 from pathlib import Path
 
-import av
 import numpy as np
 import numpy.typing as npt
 import pytest
 import soundfile
 from encoding import KINDS as KINDS_OF_FFMPEG
-from encoding import Kind, encode
+from encoding import encode
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -162,8 +161,8 @@ def test_a_wav_whose_header_is_wrong_about_its_length_is_whole(more: int):
     assert np.array_equal(read(wav_claiming(10_000 + more, audio.tobytes())), audio)
 
 
-@pytest.mark.parametrize("kind", KINDS_OF_FFMPEG)
-def test_every_kind_of_ffmpeg_is_read_whole(kind: str):
+@pytest.mark.parametrize("kind", ["mp3", "m4a", "wav-24", "wav-adpcm"])
+def test_what_libsndfile_does_not_read_is_read_all_the_same(kind: str):
     made = KINDS_OF_FFMPEG[kind]
     samples = read(encode(tone(made.rate, 2.0), made))
     assert 2.0 - 0.05 <= samples.size / 16_000 <= 2.0 + 0.1
@@ -181,7 +180,7 @@ def test_a_wav_of_64_bit_integers_is_read(channels: int):
     assert np.abs(found - tone(16_000) * 2**15).max() <= 1
 
 
-@pytest.mark.parametrize("kind", ["mp3", "mp3-variable-bare", "opus", "vorbis", "aac", "mpegts"])
+@pytest.mark.parametrize("kind", ["opus", "vorbis"])
 def test_files_that_were_joined_are_read_to_the_end_of_the_last(kind: str):
     if kind == "vorbis":
         first, second = (encoded(tone(hertz=f), 48_000, "OGG", "VORBIS") for f in (500, 800))
@@ -194,27 +193,6 @@ def test_files_that_were_joined_are_read_to_the_end_of_the_last(kind: str):
     assert pitch(samples[-14_000:]) == 800
 
 
-def test_parts_of_another_rate_are_brought_to_the_same():
-    wide, narrow = (Kind("mp3", "libmp3lame", rate) for rate in (44_100, 22_050))
-    samples = read(encode(tone(44_100), wide) + encode(tone(22_050), narrow))
-    assert 2.0 - 0.05 <= samples.size / 16_000 <= 2.0 + 0.2
-    assert pitch(samples) == pitch(samples[-14_000:]) == 500
-
-
-def test_of_a_film_its_sound_is_read():
-    made = KINDS_OF_FFMPEG["mp4"]
-    samples = read(encode(tone(made.rate, 1.0), made, pictures=50))
-    assert 1.0 - 0.05 <= samples.size / 16_000 <= 1.1
-
-
-def test_a_track_that_comes_up_on_the_way_costs_nothing_of_the_first():
-    made = KINDS_OF_FFMPEG["mpegts"]
-    packets = encode(tone(made.rate, 0.5), made)
-    last = packets.rindex(b"\x47\x41\x00")  # packet 0x0100, which is the audio, begins a frame
-    late = packets[:last] + b"\x47\x5e\x00" + packets[last + 3 :]
-    assert 0.25 <= read(late).size / 16_000 <= 0.6
-
-
 @pytest.mark.parametrize("kind", ["aac", "m4a", "mka", "mpegts"])
 def test_eight_channels_are_read(kind: str):
     made = KINDS_OF_FFMPEG[kind]
@@ -224,31 +202,6 @@ def test_eight_channels_are_read(kind: str):
 
 
 # --- what cannot be read
-
-
-def test_a_film_without_sound_is_an_error():
-    with pytest.raises(AudioError, match="no audio, only pictures"):
-        read(silent_film())
-
-
-def silent_film() -> bytes:
-    file = BytesIO()
-    with av.open(file, "w", format="mp4") as box:
-        film = box.add_stream("mpeg4", 25, width=32, height=32)
-        for _ in range(5):
-            box.mux(film.encode(av.VideoFrame(32, 32, "yuv420p")))
-        box.mux(film.encode(None))
-    return file.getvalue()
-
-
-@pytest.mark.parametrize("share", [0.9, 0.5, 0.1])
-@pytest.mark.parametrize("kind", ["m4a", "mp4-fragmented", "webm", "mka", "aiff", "au", "rf64"])
-def test_a_container_cut_off_is_an_error(kind: str, share: float):
-    made = KINDS_OF_FFMPEG[kind]
-    noise = 0.3 * np.random.default_rng(1).standard_normal(made.rate * 10)
-    data = encode(noise, made)
-    with pytest.raises(AudioError):
-        read(data[: int(len(data) * share)])
 
 
 def test_wav_files_that_were_joined_are_an_error():
@@ -404,48 +357,11 @@ def test_damaged_containers_are_audio_or_an_audio_error(kind: str, data: st.Data
     assert 0 < samples.size <= 60 * 16_000 + 1
 
 
-@settings(deadline=None, max_examples=20)
+@settings(deadline=None, max_examples=4)  # a child for each; more of them in test_containers.py
 @given(st.binary(max_size=300))
 def test_random_bytes_are_an_audio_error(data: bytes):
     with pytest.raises(AudioError):
         read(data)
-
-
-# --- mp3 without a header that tells the length
-
-
-VARIABLE = {"q": "4", "flags": "+qscale", "global_quality": "472"}
-
-
-def mp3_without_length(levels: list[float], **options: str) -> bytes:
-    """Encode 20 s of noise at changing levels with ffmpeg's mp3 writer, no Xing frame."""
-    rng = np.random.default_rng(5)
-    swell = np.repeat(levels, 20 * 44_100 // len(levels))
-    samples = (swell * rng.uniform(-1, 1, swell.size) * 32767).astype(np.int16)
-    file = BytesIO()
-    with av.open(file, "w", format="mp3", options={"write_xing": "0"}) as container:
-        stream = container.add_stream("libmp3lame", rate=44_100, layout="mono", options=options)
-        frame = av.AudioFrame.from_ndarray(samples[None], format="s16p", layout="mono")
-        frame.sample_rate = 44_100
-        for packet in [*stream.encode(frame), *stream.encode(None)]:
-            container.mux(packet)
-    return file.getvalue()
-
-
-def test_a_constant_rate_mp3_without_length_is_read_whole():
-    samples = read(mp3_without_length([0.0, 0.3], b="64k"))
-    assert abs(samples.size - 20 * 16_000) < 2_000
-
-
-def test_a_variable_rate_mp3_without_length_is_read_whole_where_it_can_be():
-    samples = read(mp3_without_length([0.0, 0.01, 0.3, 0.3], **VARIABLE))
-    assert abs(samples.size - 20 * 16_000) < 2_000
-
-
-def test_a_variable_rate_mp3_without_length_is_never_cut_in_silence():
-    """Its loud first frame makes it look shorter than it is."""
-    samples = read(mp3_without_length([0.3, 0.01, 0.0, 0.0], **VARIABLE))
-    assert abs(samples.size - 20 * 16_000) < 2_000
 
 
 def test_an_mp3_with_tags_in_front_is_read_and_missed_when_cut_off():

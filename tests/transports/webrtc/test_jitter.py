@@ -71,6 +71,23 @@ def test_what_comes_after_it_was_given_up_and_what_comes_twice_is_dropped():
     assert through([0, 2, 3, 4, 5, 6, 1, 6, 7, 7]) == [0, 2, 3, 4, 5, 6, 7]
 
 
+def test_of_a_packet_that_comes_twice_the_first_is_heard():
+    buffer = JitterBuffer()
+    push(buffer, 0, 0.0)
+    first, copy = packet(2), Packet(7, 2, 2 * TICKS, b"a copy")
+    assert buffer.push(first, 0.0) == []
+    assert buffer.push(copy, 0.02) == []
+    assert buffer.push(packet(1), 0.03) == [packet(1), first]
+
+
+def test_a_copy_makes_no_gap_be_waited_for_longer():
+    buffer = JitterBuffer()
+    push(buffer, 0, 0.0)
+    assert push(buffer, 2, 0.0) == []
+    assert push(buffer, 2, HOLD_S - 0.01) == []
+    assert push(buffer, 3, HOLD_S) == [2, 3]
+
+
 def test_the_first_packet_of_a_call_need_not_be_number_zero():
     assert through([0, 1, 2], first=65_000) == [0, 1, 2]
 
