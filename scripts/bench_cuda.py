@@ -33,7 +33,7 @@ from realtime.engine.model import build as brain
 from realtime.engine.model import flash, quantise
 from realtime.engine.model import load as model
 from realtime.engine.model.transfer import claim
-from realtime.engine.worker import allocator
+from realtime.engine.worker import environment
 from realtime.engine.worker import messages as wire
 from realtime.engine.worker.core import Answering
 from realtime.engine.worker.scheduler import SchedulerConfig
@@ -109,7 +109,7 @@ class Desk:
 
 def main(arguments: list[str] | None = None) -> int:
     """Measure; tell by the exit code whether that was possible."""
-    allocator.grow_in_place(os.environ)
+    environment.grow_in_place(os.environ)
     options = parse(arguments)
     cuda = options.device.startswith("cuda")
     if cuda and not torch.cuda.is_available():

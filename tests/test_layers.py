@@ -15,9 +15,10 @@ ROOT = Path(__file__).parents[1]
 # Lowest first; a module imports modules of lower layers, and those beside it in its own package.
 LAYERS = [
     ["realtime.errors", "realtime.interpreter", "realtime.log", "realtime.service_links"],
-    ["realtime.audio", "realtime.engine.api"],
+    ["realtime.audio"],
+    ["realtime.engine"],
     ["realtime.session"],
-    ["realtime.protocols", "realtime.engine", "realtime.metrics"],
+    ["realtime.protocols", "realtime.metrics"],
     ["realtime.gateway", "realtime.transports"],
     ["realtime.config"],
     ["realtime.cli"],

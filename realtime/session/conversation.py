@@ -10,8 +10,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from realtime.audio.pcm import SAMPLE_RATE, Pcm
+from realtime.audio.pcm import Pcm
 from realtime.engine.api import AssistantTurn, Clip, Sampling, SystemTurn, Turn, UserTurn
+from realtime.engine.audio_tokens import audio_tokens
 from realtime.session.events import FRONT, ResponseOptions
 from realtime.session.items import (
     Answer,
@@ -28,16 +29,9 @@ from realtime.session.items import (
 )
 from realtime.session.windows import windows
 
-SAMPLES_PER_MEL_FRAME = SAMPLE_RATE // 100  # hop of the log-mel: 10 ms
 TURN_OVERHEAD = 6  # <|im_start|>role\n ... <|im_end|>\n
 CLIP_OVERHEAD = 8  # "Audio N: " <|audio_bos|> ... <|audio_eos|> \n
 BYTES_PER_TOKEN = 2  # of text; a cautious estimate, the engine counts exactly
-
-
-def audio_tokens(samples: int) -> int:
-    """Count the model's tokens for a clip of `samples`: 25 a second (Qwen2-Audio)."""
-    mel_frames = -(-samples // SAMPLES_PER_MEL_FRAME)
-    return max(0, ((mel_frames - 1) // 2 + 1 - 2) // 2 + 1)
 
 
 @dataclass(slots=True)

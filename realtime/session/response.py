@@ -9,7 +9,8 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from realtime.engine.api import Clip, Request, Sampling, Turn, Usage, UserTurn
-from realtime.session.conversation import Conversation, Question, audio_tokens
+from realtime.engine.audio_tokens import audio_tokens
+from realtime.session.conversation import Conversation, Question
 from realtime.session.events import (
     Cancel,
     Cancelled,

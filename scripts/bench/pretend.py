@@ -28,12 +28,11 @@ from transformers import Qwen2AudioForConditionalGeneration
 
 from realtime.engine.api import Clip, ModelInfo, Sampling
 from realtime.engine.model.load import Loaded, default_choice
-from realtime.engine.model.prompt import Placed, Prompt
 from realtime.engine.model.runner import Runner
-from realtime.engine.worker.scheduler import Part
+from realtime.engine.steps import Part, Placed, Prompt
 
 DEVICE = torch.device("cuda:0")
-CROSSINGS = ("cache", "features", "flash", "graphs", "runner", "sampling", "embeddings")
+CROSSINGS = ("audio_embeddings", "features", "flash", "graphs", "kv_cache", "runner", "sampling")
 """Modules of the engine that numbers are sent to the device from, or fetched."""
 CHECKPOINT = Sampling(temperature=0.7, top_k=20, top_p=0.5, repetition_penalty=1.1)
 """How Qwen2-Audio-7B-Instruct's generation config draws."""
@@ -208,7 +207,7 @@ def watched() -> Iterator[Watch]:
 
     with contextlib.ExitStack() as stack:
         for name in CROSSINGS:
-            module = importlib.import_module(f"realtime.engine.{name}")
+            module = importlib.import_module(f"realtime.engine.model.{name}")
             for crossing, stand_in in (("send", arrived), ("pinned", arrived), ("fetch", fetch)):
                 if hasattr(module, crossing):
                     stack.callback(setattr, module, crossing, getattr(module, crossing))

@@ -17,7 +17,7 @@ from realtime.engine.api import (
 )
 from realtime.engine.model.prompt import Prompts
 from realtime.engine.model.runner import Runner
-from realtime.engine.worker.core import Said
+from realtime.engine.steps import Said
 from realtime.engine.worker.scheduler import Scheduler, SchedulerConfig
 
 GREEDY = Sampling(temperature=0.0)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from realtime.engine.api import AssistantTurn, SystemTurn, UserTurn
-from realtime.session.conversation import Conversation, audio_tokens
+from realtime.session.conversation import Conversation
 from realtime.session.items import Answer, UserItem
 
 
@@ -17,16 +17,6 @@ def spoken(conversation: Conversation, seconds: float = 1.0):
 def exchange(conversation: Conversation, seconds: float = 1.0) -> None:
     conversation.add_user((spoken(conversation, seconds),))
     conversation.begin_answer().pieces.append(((1, 2), "ab"))
-
-
-@pytest.mark.parametrize(
-    ("samples", "tokens"),
-    # Measured with the stock processor of Qwen2-Audio.
-    [(320, 0), (400, 1), (640, 1), (16000, 25), (16001, 25), (32000, 50), (80000, 125),
-     (160000, 250), (480000, 750), (0, 0)],
-)  # fmt: skip
-def test_audio_tokens_are_those_of_the_model(samples, tokens):
-    assert audio_tokens(samples) == tokens
 
 
 def test_turns_come_in_order_with_the_system_prompt_first():

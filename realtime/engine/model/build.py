@@ -15,7 +15,7 @@ from realtime.engine.model.load import Loaded
 from realtime.engine.model.prompt import Prompts
 from realtime.engine.model.runner import Runner, explained
 from realtime.engine.model.transfer import claim
-from realtime.engine.worker.core import Brain
+from realtime.engine.steps import Brain
 from realtime.errors import EngineError, ModelError
 
 KV_DTYPES = {"auto": None, "fp8": FP8}

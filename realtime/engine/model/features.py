@@ -16,6 +16,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
+from realtime.engine.audio_tokens import audio_positions, mel_frames
 from realtime.engine.model.transfer import send
 
 if TYPE_CHECKING:
@@ -23,21 +24,6 @@ if TYPE_CHECKING:
 
 TAIL = 4
 """Mel frames of silence kept behind the audio: 2 for the window's overlap, 2 for the two convs."""
-
-
-def mel_frames(samples: int, hop: int = 160) -> int:
-    """Count the mel frames that audio of so many samples fills."""
-    return -(-samples // hop)
-
-
-def audio_positions(frames: int) -> int:
-    """Count the encoder's positions for so many mel frames (conv2 has stride 2)."""
-    return (frames - 1) // 2 + 1
-
-
-def audio_tokens(samples: int, hop: int = 160) -> int:
-    """Count the <|AUDIO|> tokens of a clip: 25 a second."""
-    return audio_positions(mel_frames(samples, hop)) // 2
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,7 +25,7 @@ from transformers.cache_utils import Cache, CacheLayerMixin
 
 from realtime.engine.model import flash
 from realtime.engine.model.transfer import send
-from realtime.engine.worker.kv_allocator import Move
+from realtime.engine.steps import Move
 
 ATTENTION = "realtime-arena"
 FP8 = torch.float8_e4m3fn

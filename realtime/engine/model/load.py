@@ -15,6 +15,7 @@ from transformers import AutoProcessor, PreTrainedConfig, Qwen2AudioForCondition
 from transformers.utils import logging as transformers_logging
 from transformers.utils.import_utils import is_accelerate_available
 
+from realtime.audio.pcm import SAMPLE_RATE
 from realtime.engine.api import ModelInfo
 from realtime.engine.checkpoint import Source, locate, refuse_other
 from realtime.engine.model import flash
@@ -22,7 +23,6 @@ from realtime.engine.model.sampling import Choice
 from realtime.engine.model.transfer import claim
 from realtime.errors import ModelError
 
-SAMPLE_RATE = 16_000
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 ATTENTION = ("sdpa", "eager", flash.NAME)
 HARMLESS = re.compile(r"rotary_emb\.inv_freq$")

@@ -16,7 +16,7 @@ from realtime.engine.model.graphs import BATCHES, GRAPH_BYTES, Bucket, gathered_
 from realtime.engine.model.kv_cache import FP8, cell_bytes, head_size
 from realtime.engine.model.load import Loaded
 from realtime.engine.model.quantise import weight_bytes
-from realtime.engine.worker.kv_allocator import BLOCK
+from realtime.engine.steps import BLOCK
 from realtime.errors import ModelError
 
 SHARE = {"cuda": 0.92, "cpu": 0.5}

@@ -12,18 +12,17 @@ import functools
 import json
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from tokenizers import Tokenizer
 
+from realtime.audio.pcm import SAMPLE_RATE
 from realtime.engine.api import AssistantTurn, Clip, Request, SystemTurn, Turn, UserTurn
-from realtime.engine.model.features import audio_tokens
-from realtime.engine.worker.scheduler import Cell
+from realtime.engine.audio_tokens import audio_tokens
+from realtime.engine.steps import Placed, Prompt
 from realtime.errors import ContextTooLong, EngineError, ModelError
 
-SAMPLE_RATE = 16_000
 SHORTEST = SAMPLE_RATE // 10
 """Samples; shorter clips have next to no tokens, and the model invents what it heard."""
 LONGEST = SAMPLE_RATE * 30
@@ -39,41 +38,7 @@ AUDIO, AUDIO_BOS, AUDIO_EOS = "<|AUDIO|>", "<|audio_bos|>", "<|audio_eos|>"
 TURN_END = "<|im_end|>"
 
 
-@dataclass(frozen=True, slots=True)
-class Placed:
-    """A clip, whose audio tokens begin at this position of the prompt."""
-
-    start: int
-    clip: Clip
-
-    @property
-    def stop(self) -> int:
-        """Give the position behind its audio tokens."""
-        return self.start + audio_tokens(len(self.clip.pcm))
-
-
-@dataclass(frozen=True, slots=True)
-class Prompt:
-    """Token ids with a run of audio tokens for each clip.
-
-    Clips are found by position: a model may say the audio token itself, which stands for nothing.
-    """
-
-    ids: tuple[int, ...]
-    clips: tuple[Placed, ...]
-    head: int = 0
-    """Ids before the first word of a user: what other conversations may begin with, too."""
-
-    def cells(self) -> list[Cell]:
-        """Name what is computed at each position: a token, or a frame of a clip."""
-        cells: list[Cell] = list(self.ids)
-        for placed in self.clips:
-            count = placed.stop - placed.start
-            cells[placed.start : placed.stop] = [(placed.clip.id, i) for i in range(count)]
-        return cells
-
-
-Part = Clip | tuple[int, ...] | str
+Contribution = Clip | tuple[int, ...] | str
 """What a person contributes: audio, token ids as they are, or plain text."""
 
 
@@ -118,7 +83,9 @@ class Prompts:
         shared = int(isinstance(request.turns[0], SystemTurn))
         return self._tokenise(self._from_template(request.turns), room, shared)
 
-    def _tokenise(self, pieces: Iterable[tuple[Part, bool]], room: int, shared: int = -1) -> Prompt:
+    def _tokenise(
+        self, pieces: Iterable[tuple[Contribution, bool]], room: int, shared: int = -1
+    ) -> Prompt:
         """Join pieces, each with whether it may write special tokens.
 
         The first `shared` pieces that people contributed are no secret of a conversation.
@@ -165,7 +132,7 @@ class Prompts:
             return tuple(self.plain.encode(text, add_special_tokens=False).ids)
         return self.known(text)
 
-    def _from_template(self, turns: tuple[Turn, ...]) -> Iterator[tuple[Part, bool]]:
+    def _from_template(self, turns: tuple[Turn, ...]) -> Iterator[tuple[Contribution, bool]]:
         """Render the chat template and put people's contributions in the place of their marks."""
         messages, parts = _marked(turns)
         text = self._render(messages)
@@ -231,11 +198,11 @@ def without_special_tokens(tokenizer: Tokenizer) -> Tokenizer:
 _NOTHING = Clip("", np.zeros(0, np.int16))
 
 
-def _marked(turns: Iterable[Turn]) -> tuple[list[dict[str, Any]], list[Part]]:
+def _marked(turns: Iterable[Turn]) -> tuple[list[dict[str, Any]], list[Contribution]]:
     """Write a conversation for the template, marks in place of people's contributions."""
-    parts: list[Part] = []
+    parts: list[Contribution] = []
 
-    def mark(part: Part) -> str:
+    def mark(part: Contribution) -> str:
         parts.append(part)
         return f"\ue000{len(parts) - 1}\ue001"
 
@@ -266,7 +233,7 @@ def _clips(turn: Turn) -> list[Clip]:
     return [p for p in turn.parts if isinstance(p, Clip)] if isinstance(turn, UserTurn) else []
 
 
-def _verbatim(turns: Iterable[Turn]) -> Iterator[tuple[Part, bool]]:
+def _verbatim(turns: Iterable[Turn]) -> Iterator[tuple[Contribution, bool]]:
     """Take a base model's prompt as it is; its texts may hold special tokens."""
     for turn in turns:
         match turn:

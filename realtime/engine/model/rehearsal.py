@@ -13,17 +13,17 @@ from typing import Any
 import numpy as np
 import torch
 
+from realtime.audio.pcm import SAMPLE_RATE
 from realtime.engine.api import Clip, Sampling
+from realtime.engine.audio_tokens import HOP
 from realtime.engine.model.audio_embeddings import FRAMES
 from realtime.engine.model.flash import Kernel
 from realtime.engine.model.graphs import Bucket
 from realtime.engine.model.kv_cache import cell_bytes
-from realtime.engine.model.load import SAMPLE_RATE, Loaded
+from realtime.engine.model.load import Loaded
 from realtime.engine.model.memory import Taken
-from realtime.engine.model.prompt import Prompt
 from realtime.engine.model.runner import Runner, explained
-from realtime.engine.worker.kv_allocator import BLOCK, Move
-from realtime.engine.worker.scheduler import Part
+from realtime.engine.steps import BLOCK, Move, Part, Prompt
 from realtime.errors import EngineError, ModelError
 
 Peak = Callable[[Callable[[], None]], int]
@@ -69,7 +69,7 @@ class Rehearsal:
     def listen(self) -> None:
         """Encode the largest batch of clips, one a little shorter: the others are then masked."""
         most = CLIP_S * SAMPLE_RATE
-        sizes = [most] * (FRAMES * 160 // most)
+        sizes = [most] * (FRAMES * HOP // most)
         sizes[0] -= SAMPLE_RATE
         clips = [Clip(f"{i}", np.zeros(size, np.int16)) for i, size in enumerate(sizes)]
         with torch.inference_mode():

@@ -16,19 +16,17 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from realtime.audio.pcm import SAMPLE_RATE
 from realtime.engine.api import Clip, Sampling
+from realtime.engine.audio_tokens import audio_tokens
 from realtime.engine.model.audio_embeddings import Embeddings
-from realtime.engine.model.features import audio_tokens
 from realtime.engine.model.flash import Kernel
 from realtime.engine.model.graphs import BATCHES, Bucket, FixedDecode
 from realtime.engine.model.kv_cache import KeyValues, Row, Scale, attending, row_of
 from realtime.engine.model.load import Loaded
-from realtime.engine.model.prompt import Placed, Prompt
 from realtime.engine.model.sampling import Choice, Draw, Sampler, decide, measure
 from realtime.engine.model.transfer import send
-from realtime.engine.worker.core import Said
-from realtime.engine.worker.kv_allocator import Move
-from realtime.engine.worker.scheduler import Part
+from realtime.engine.steps import Move, Part, Placed, Prompt, Said
 from realtime.errors import EngineError, ModelError
 
 EMBEDDING_BYTES = 1 << 30
@@ -170,8 +168,8 @@ class Runner:
 
     def warm_up(self) -> None:
         """Compute a little of everything, so that nobody waits for what is set up only once."""
-        silence = Clip("warm-up", np.zeros(16_000, np.int16))
-        prompt = Prompt((0,) * (audio_tokens(16_000) + 1), (Placed(0, silence),))
+        silence = Clip("warm-up", np.zeros(SAMPLE_RATE, np.int16))
+        prompt = Prompt((0,) * (audio_tokens(SAMPLE_RATE) + 1), (Placed(0, silence),))
         self.begin(0, prompt, Sampling(), ())
         size = len(prompt.ids)
         for part in (Part(0, 0, size, 0, True), Part(0, size, size + 1, 0, True)):

@@ -16,19 +16,19 @@ from typing import Any
 import numpy as np
 import torch
 
+from realtime.audio.pcm import SAMPLE_RATE
 from realtime.engine.api import Clip, Sampling
-from realtime.engine.model.features import audio_tokens
+from realtime.engine.audio_tokens import audio_tokens
 from realtime.engine.model.kv_cache import FP8_MOST, PLAIN, Scale
 from realtime.engine.model.load import Loaded
-from realtime.engine.model.prompt import Placed, Prompt
 from realtime.engine.model.runner import Runner
-from realtime.engine.worker.scheduler import Part
+from realtime.engine.steps import Part, Placed, Prompt
 from realtime.errors import ModelError
 
 WORDS = 160
 """Tokens that are read, of anywhere in the vocabulary."""
-NOISE = 32_000
-"""Samples that are heard: 2 s."""
+NOISE = SAMPLE_RATE * 2
+"""Samples that are heard."""
 HEADROOM = 2.0
 """Times the largest number seen that must fit: what people say may go further."""
 

@@ -8,64 +8,21 @@ from __future__ import annotations
 import sys
 import traceback
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol, assert_never
+from typing import assert_never
 
 import numpy as np
 
-from realtime.engine.api import Clip, Delta, Finish, Logprob, Request, Sampling, Usage
-from realtime.engine.detokenise import Detokeniser, Fragment, Spelling
+from realtime.engine.api import Clip, Delta, Finish, Logprob, Request, Usage
+from realtime.engine.detokenise import Detokeniser, Fragment
+from realtime.engine.steps import Brain, Part, Prompt, Said
 from realtime.engine.worker import messages as wire
-from realtime.engine.worker.kv_allocator import Move
-from realtime.engine.worker.scheduler import Part, Scheduler, SchedulerConfig
+from realtime.engine.worker.scheduler import Scheduler, SchedulerConfig
 from realtime.errors import Busy, EngineError, RealtimeError
-
-if TYPE_CHECKING:
-    from realtime.engine.model.prompt import Prompt
 
 CLIP_BYTES = 256 << 20
 """Samples kept by clip id, over two hours; the least recently used goes first."""
-
-
-class Prompter(Protocol):
-    """Makes a prompt of a request."""
-
-    def build(self, request: Request) -> Prompt: ...
-
-
-class Computer(Protocol):
-    """Computes tokens; see `runner.Runner`."""
-
-    def begin(
-        self, serial: int, prompt: Prompt, sampling: Sampling, prefix: tuple[int, ...]
-    ) -> None: ...
-    def move(self, moves: Iterable[Move]) -> None: ...
-    def run(self, parts: Sequence[Part]) -> Mapping[int, Said | EngineError]: ...
-    def free(self, serial: int) -> None: ...
-
-
-@dataclass(frozen=True, slots=True)
-class Said:
-    """The next token of an answer."""
-
-    token: int
-    logprob: Logprob | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Brain:
-    """What a loaded model gives to the loop."""
-
-    prompts: Prompter
-    runner: Computer
-    spelling: Spelling
-    ends: frozenset[int]
-    """Tokens that end an answer."""
-    context: int
-    """Positions of one conversation; at most `cells`."""
-    cells: int
-    """Positions of keys and values, all conversations together."""
 
 
 @dataclass(slots=True)

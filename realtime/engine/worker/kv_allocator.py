@@ -10,8 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-BLOCK = 64
-"""Cells by which extents grow: 2.6 s of audio."""
+from realtime.engine.steps import BLOCK, Move
 
 
 @dataclass(slots=True, eq=False)
@@ -26,15 +25,6 @@ class Extent:
     def stop(self) -> int:
         """Give the first cell behind it."""
         return self.start + self.size
-
-
-@dataclass(frozen=True, slots=True)
-class Move:
-    """Copy so many cells; source and target may overlap."""
-
-    source: int
-    target: int
-    count: int
 
 
 class Arena:

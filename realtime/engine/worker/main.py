@@ -24,9 +24,10 @@ from typing import BinaryIO
 
 from realtime.engine import checkpoint
 from realtime.engine.api import Loading, ModelInfo
-from realtime.engine.worker import allocator, threads
+from realtime.engine.steps import Brain
+from realtime.engine.worker import environment, threads
 from realtime.engine.worker import messages as wire
-from realtime.engine.worker.core import Answering, Brain
+from realtime.engine.worker.core import Answering
 from realtime.engine.worker.scheduler import SchedulerConfig
 from realtime.errors import ModelError
 
@@ -110,7 +111,7 @@ def main(arguments: list[str] | None = None) -> None:
     for number in (signal.SIGINT, signal.SIGHUP):  # a terminal tells them to us, too
         signal.signal(number, signal.SIG_IGN)
     threads.wait_asleep(os.environ)
-    allocator.grow_in_place(os.environ)
+    environment.grow_in_place(os.environ)
     options = parse(arguments)
     gateway = Gateway(socket.socket(fileno=options.fd))
     gateway.listen()

@@ -19,36 +19,14 @@ from collections import OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from realtime.engine.worker.kv_allocator import BLOCK, Arena, Extent, Move
+from realtime.engine.steps import BLOCK, Cell, Move, Part, Step
+from realtime.engine.worker.kv_allocator import Arena, Extent
 from realtime.errors import Busy
 
-Cell = int | tuple[str, int]
-"""A token, or a frame of a clip by its id."""
 RECENT = 8
 """Idle conversations that are looked through, the latest first, for what a new one begins with."""
 WORTH = 8
 """Cells that a copy from another conversation must save; fewer are computed about as soon."""
-
-
-@dataclass(frozen=True, slots=True)
-class Part:
-    """What one answer gets in a step: its positions start to stop are computed."""
-
-    serial: int
-    start: int
-    stop: int
-    base: int
-    """The arena's cell of position 0."""
-    last: bool
-    """Whether the answer's next token follows."""
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """Cells to copy first, in this order, then positions to compute, all at once."""
-
-    moves: tuple[Move, ...]
-    parts: tuple[Part, ...]
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,8 @@ import pytest
 import tiny_model
 import torch
 
-from realtime.engine.model.features import LogMel, audio_tokens, encode, mel_frames
+from realtime.engine.audio_tokens import audio_tokens, mel_frames
+from realtime.engine.model.features import LogMel, encode
 
 PROCESSOR = tiny_model.processor()
 EXTRACTOR = PROCESSOR.feature_extractor
@@ -91,11 +92,3 @@ def test_a_batch_of_any_lengths_equals_each_alone(kind):
         batch = encode(model.audio_tower, [LOG_MEL(pcm) for pcm in clips])
     for pcm, own in zip(clips, batch, strict=True):
         torch.testing.assert_close(own, stock_embeddings(model, pcm), atol=2e-5, rtol=0)
-
-
-@pytest.mark.parametrize("samples", LENGTHS + LONG)
-def test_counts_of_tokens_are_those_of_the_processor(samples):
-    inputs = PROCESSOR(
-        text="<|AUDIO|>", audio=[audio(samples).astype(np.float32) / 32768], sampling_rate=16_000
-    )
-    assert len(inputs["input_ids"][0]) == audio_tokens(samples)

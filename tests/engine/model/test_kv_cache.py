@@ -17,7 +17,7 @@ from realtime.engine.model.kv_cache import (
     row_of,
     widened,
 )
-from realtime.engine.worker.kv_allocator import Move
+from realtime.engine.steps import Move
 
 CPU = torch.device("cpu")
 SHAPE = SimpleNamespace(

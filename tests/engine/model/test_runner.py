@@ -14,8 +14,7 @@ from realtime.engine.api import AssistantTurn, Clip, Sampling, SystemTurn, UserT
 from realtime.engine.model.kv_cache import FP8
 from realtime.engine.model.load import load
 from realtime.engine.model.runner import Runner, explained
-from realtime.engine.worker.core import Said
-from realtime.engine.worker.scheduler import Part
+from realtime.engine.steps import Part, Said
 from realtime.errors import EngineError, ModelError
 
 

@@ -14,7 +14,7 @@ from realtime.engine.model import scales
 from realtime.engine.model.kv_cache import FP8, FP8_MOST, PLAIN
 from realtime.engine.model.load import load
 from realtime.engine.model.runner import Runner
-from realtime.engine.worker.scheduler import Part
+from realtime.engine.steps import Part
 from realtime.errors import ModelError
 
 TIMES = 512.0

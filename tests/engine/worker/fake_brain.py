@@ -10,7 +10,7 @@ import signal
 from dataclasses import dataclass
 
 from realtime.engine.api import Logprob, Request, UserTurn
-from realtime.engine.worker.core import Brain, Said
+from realtime.engine.steps import Brain, Said
 from realtime.errors import ContextTooLong, EngineError
 
 END = 256

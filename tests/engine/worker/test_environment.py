@@ -1,4 +1,4 @@
-"""Which variables a worker is given: no secrets but the hub's."""
+"""Which variables a worker is given, no secrets but the hub's, and how a GPU's memory grows."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from realtime.engine.worker.environment import environment_of_worker
+from realtime.engine.worker.environment import ALLOCATOR, environment_of_worker, grow_in_place
 from realtime.engine.worker.process import Link
 
 
@@ -90,3 +90,16 @@ async def test_the_process_itself_has_none(monkeypatch):
     assert b"of-the-hub" in printed
     assert b"PYTHONPATH" in printed
     assert b"sk-of" not in printed
+
+
+def test_blocks_grow_in_place():
+    environment = {"HOME": "/"}
+    grow_in_place(environment)
+    assert environment == {"HOME": "/", "PYTORCH_ALLOC_CONF": "expandable_segments:True"}
+
+
+@pytest.mark.parametrize("name", ALLOCATOR)
+def test_whoever_set_something_keeps_it(name):
+    environment = {name: "backend:cudaMallocAsync"}
+    grow_in_place(environment)
+    assert environment == {name: "backend:cudaMallocAsync"}

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from realtime.engine.worker.kv_allocator import Arena, Extent, Move
+from realtime.engine.steps import Move
+from realtime.engine.worker.kv_allocator import Arena, Extent
 
 
 class Memory:

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from realtime.engine.worker.scheduler import Part, Scheduler, SchedulerConfig, Step, common
+from realtime.engine.steps import Part, Step
+from realtime.engine.worker.scheduler import Scheduler, SchedulerConfig, common
 from realtime.errors import Busy
 
 
