@@ -130,7 +130,6 @@ class Responses:
 
         What was said to it meanwhile is not answered.
         """
-        self.answer_owed = False
         if self.live is None:
             return []
         live, self.live = self.live, None

@@ -65,7 +65,7 @@ class Session:
         self.turns = Turns()
         self.going_on: int | None = None
         """Where a turn was too long and the user spoke on; told when that is a turn of its own."""
-        self.onset = 0
+        self.onset: int
         """Where the speech being heard began."""
         self.silent_from: int | None = None
         """Since when the user has said nothing to the last answer."""

@@ -27,9 +27,12 @@ from realtime.session.events import (
     ItemCut,
     ItemDropped,
     ItemGone,
+    ItemPlaced,
     ItemPut,
+    ItemShown,
     ItemsResponseAsked,
     ResponseOptions,
+    Trouble,
 )
 from realtime.session.items import (
     AnswerDraft,
@@ -144,3 +147,75 @@ def test_an_answer_is_cut_to_what_the_user_has_had_as_often_as_wanted():
         assert names(receive(session, ItemCut(answer, chars))) == ["ItemTruncated"]
         assert len(session.conversation.items[1].pieces) == kept
     assert [type(turn) for turn in session.conversation.turns()] == [UserTurn]
+
+
+def test_an_item_is_placed_behind_the_one_before_it_and_shown_as_it_is():
+    session = new_session()
+    (first,) = told(receive(session, write("a", "A")), ItemPlaced)
+    (second,) = told(receive(session, write("b", "B")), ItemPlaced)
+    assert (first.item, first.previous) == (session.conversation.items[0], None)
+    assert (second.item.id, second.previous) == ("B", "A")
+    (shown,) = told(receive(session, ItemAsked("B")), ItemShown)
+    assert shown.item is second.item
+
+
+def test_an_item_that_is_dropped_is_gone():
+    session = new_session()
+    receive(session, write("a", "A"), write("b", "B"))
+    (gone,) = told(receive(session, ItemDropped("A")), ItemGone)
+    assert gone.item == "A"
+    assert order(session) == ["B"]
+    assert codes(receive(session, ItemDropped("A"))) == ["item_not_found"]
+
+
+@pytest.mark.parametrize(
+    ("samples", "code"),
+    [(1_599, "audio_too_short"), (1_600, None), (960_000, None), (960_001, "audio_too_long")],
+)
+def test_a_recording_may_be_just_as_short_and_as_long_as_a_turn(samples, code):
+    session = new_session(max_turn_s=60)
+    recording = UserDraft("r", (np.zeros(samples, np.int16),))
+    assert codes(receive(session, ItemPut(recording))) == ([code] if code else [])
+    assert order(session) == ([] if code else ["r"])
+
+
+def test_a_recording_behind_words_is_looked_at_too():
+    session = new_session()
+    draft = UserDraft(None, ("Listen:", np.zeros(9, np.int16)))
+    assert codes(receive(session, ItemPut(draft))) == ["audio_too_short"]
+
+
+@pytest.mark.parametrize(("budget", "code"), [(26, None), (25, "conversation_full")])
+def test_only_what_the_user_says_makes_others_leave(budget, code):
+    session = new_session(budget_tokens=budget)
+    receive(session, write("12345678", "A"))  # 10 tokens
+    draft = SystemDraft("B", "1" * 20)  # 16 tokens
+    assert codes(receive(session, ItemPut(draft))) == ([code] if code else [])
+    assert order(session) == (["A"] if code else ["A", "B"])
+    effects = receive(session, write("1" * 20, "C"))
+    assert told(effects, ItemGone)[0].item == "A"
+    assert codes(effects) == ["conversation_trimmed"]
+
+
+def test_what_left_is_counted_for_the_peer():
+    session = new_session(budget_tokens=40)
+    for id in "ABCD":
+        receive(session, write("12345678", id))
+    effects = receive(session, write("12345678", "E"))
+    assert names(effects) == ["ItemPlaced", "ItemGone", "ItemGone", "ItemGone", "Trouble"]
+    (trouble,) = told(effects, Trouble)
+    assert trouble.message == "The conversation was too long: its 3 oldest items were dropped."
+    assert not trouble.fatal
+    assert order(session) == ["D", "E"]
+
+
+def test_the_first_thing_wrong_with_a_responses_own_input_is_told():
+    session = new_session()
+    short = UserDraft(None, (np.zeros(9, np.int16),))
+    for input, code in (
+        ((UserDraft(None, ("a",)), short), "audio_too_short"),
+        ((UserDraft(None, ("a",)), Reference("nowhere")), "item_not_found"),
+    ):
+        asked_ = ItemsResponseAsked(ResponseOptions(input=input))
+        assert codes(receive(session, asked_)) == [code]
+    assert order(session) == []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 from fakes import LoudVad
 from talking import (
@@ -9,7 +10,9 @@ from talking import (
     codes,
     kinds,
     loud,
+    names,
     new_session,
+    notices,
     order,
     receive,
     reply,
@@ -20,11 +23,14 @@ from talking import (
 )
 
 from realtime.audio.endpoint import EndpointConfig, Endpointer
-from realtime.engine.api import Sampling, SystemTurn, UserTurn
+from realtime.engine.api import AssistantTurn, Clip, Sampling, SystemTurn, UserTurn
 from realtime.session.events import (
     CancelAsked,
+    Cancelled,
+    CommitAsked,
     Configured,
     Effect,
+    Final,
     ItemGone,
     ItemsResponseAsked,
     Partial,
@@ -33,11 +39,16 @@ from realtime.session.events import (
     PeerLost,
     Played,
     ResetAsked,
+    ResponseFailed,
     ResponseOptions,
+    ResponseStarted,
+    Trouble,
 )
 from realtime.session.items import Answer, Reference, UserDraft
+from realtime.session.response import audio_of
 from realtime.session.session import Session
 from realtime.session.settings import TurnSettings
+from realtime.session.turn_table import Response
 
 ANSWER = ItemsResponseAsked(ResponseOptions())
 
@@ -184,3 +195,135 @@ def test_an_answer_may_have_its_own_instructions_sampling_and_input():
     assert request.turns == (SystemTurn("Be brief."), UserTurn(("b\nc",)))
     assert request.sampling == sampling
     assert order(session) == ["A", "B", session.conversation.last_answer.id]
+
+
+# ---- one response -------------------------------------------------------------------------------
+
+
+def test_a_response_is_due_then_under_way_then_over():
+    session = new_session()
+    assert session.turns.response is Response.NONE
+    speak(session)
+    assert session.turns.response is Response.WAITING
+    reply(session, "One,", done=False)
+    assert session.turns.response is Response.RESPONDING
+    reply(session, " two,")
+    assert session.turns.response is Response.NONE
+    assert session.response is None
+
+
+def test_a_response_that_fails_keeps_what_was_delivered_and_says_why():
+    session = new_session()
+    speak(session)
+    reply(session, "One,", done=False)
+    failed = ResponseFailed(session.response, "engine_error", "It broke.")
+    (final,) = notices(receive(session, failed), Final)
+    trouble = Trouble("engine_error", "It broke.")
+    waited = (("hangover", 500),)
+    assert final == Final(1, "One,", "interrupted", None, waited, failure=trouble)
+
+
+def test_what_stops_a_response_is_told():
+    session = new_session()
+    for stop, reason in ((CancelAsked(), "asked"), (loud(200), "speech")):
+        speak(session)
+        reply(session, "One,", done=False)
+        (final,) = told(receive(session, stop), Final)
+        assert (final.finish, final.reason, final.failure) == ("interrupted", reason, None)
+
+
+def test_a_commit_stops_a_response_because_it_is_asked_to():
+    session = new_session(automatic=False)
+    receive(session, loud(500), CommitAsked())
+    (final,) = told(receive(session, loud(500), CommitAsked()), Final)
+    assert final.reason == "asked"
+
+
+def test_answers_are_numbered_from_one_and_placed_behind_what_they_answer():
+    session = new_session()
+    for number in (1, 2, 3):
+        (started,) = told(speak(session), ResponseStarted)
+        assert started.response == f"c:{number}" == session.response
+        assert started.answer.turn == number
+        assert started.previous == order(session)[-2]
+        (final,) = told(reply(session, "Yes."), Final)
+        assert final.turn == number
+
+
+def test_speech_beside_an_answer_that_goes_on_cuts_nothing_of_it():
+    session = new_session(TurnSettings(interrupt=False))
+    speak(session)
+    reply(session, "One,", " two,", done=False)
+    effects = receive(session, Played(1, 4), loud(300))
+    assert names(effects) == ["SpeechStarted"]
+    assert delivered(session) == ["One, two,"]
+
+
+def test_what_was_not_played_when_speech_begins_does_not_come_back():
+    session = new_session()
+    speak(session)
+    reply(session, "One,", " two,", " three.")
+    receive(session, Played(1, 8))
+    (cancelled,) = told(receive(session, loud(300)), Cancelled)
+    assert (cancelled.turn, cancelled.text) == (1, "One,")
+    assert delivered(session) == ["One,"]
+
+
+def test_only_the_latest_answer_is_cut_and_only_while_nothing_else_follows_it():
+    session = new_session()
+    speak(session)
+    reply(session, "One,", " two,")
+    receive(session, write("By the way."), Played(1, 4))
+    assert names(receive(session, loud(300))) == ["SpeechStarted"]
+    assert delivered(session) == ["One, two,"]
+
+
+def test_the_audio_of_a_whole_prompt_is_counted():
+    clip = Clip("x", np.zeros(32_000, np.int16))
+    half = Clip("y", np.zeros(8_000, np.int16))
+    turns = (SystemTurn("s"), UserTurn((clip, "text")), AssistantTurn((1,)), UserTurn((half,)))
+    assert audio_of(turns) == 50 + 12
+    assert audio_of(()) == 0
+
+
+def test_nothing_is_waited_for_when_an_answer_is_given_anew():
+    session = new_session()
+    speak(session)
+    receive(session, PeerLost(sent=True))
+    again, effects = back(session)
+    (started,) = told(effects, ResponseStarted)
+    assert started.answer.turn == 2
+    (final,) = told(reply(again, "One."), Final)
+    assert final.ms == ()
+
+
+@pytest.mark.parametrize("stop", [CancelAsked(), ResetAsked(), PeerLeft(), PeerLost(sent=True)])
+def test_whatever_but_speech_stops_a_response_it_was_asked_to_stop(stop):
+    session = new_session()
+    speak(session)
+    (final,) = told(receive(session, stop), Final)
+    assert final.reason == "asked"
+
+
+def test_who_left_in_order_has_had_the_whole_answer():
+    session = new_session()
+    speak(session)
+    reply(session, "One.")
+    receive(session, PeerLeft())
+    assert back(session, had=0)[1] == []
+
+
+@pytest.mark.parametrize("report", [Played(0, 1), Played(2, 1)])
+def test_what_was_played_of_another_answer_cuts_nothing_of_this_one(report):
+    session = new_session()
+    speak(session)
+    reply(session, "One,", " two,")
+    assert names(receive(session, report, loud(300))) == ["SpeechStarted"]
+
+
+def test_of_an_answer_that_nobody_has_begun_to_play_nothing_stays():
+    session = new_session()
+    speak(session)
+    reply(session, "1", "2")
+    (cancelled,) = told(receive(session, Played(1, 0), loud(300)), Cancelled)
+    assert cancelled.text == ""

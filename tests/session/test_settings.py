@@ -19,8 +19,9 @@ from talking import (
 )
 
 from realtime.audio.endpoint import EndpointConfig, Endpointer
-from realtime.engine.api import AssistantTurn, SystemTurn, UserTurn
+from realtime.engine.api import AssistantTurn, Sampling, SystemTurn, UserTurn
 from realtime.session.events import (
+    CancelAsked,
     ClearAsked,
     CommitAsked,
     Committed,
@@ -208,3 +209,83 @@ def test_turning_detection_off_in_speech_keeps_the_audio_for_the_commit():
     assert len(committed.item.clips[0].pcm) == (300 + 500 + 200 + 900) * 16
     receive(session, Configured(TurnSettings()))
     assert "Committed" in names(speak(session))
+
+
+# ---- the server's -------------------------------------------------------------------------------
+
+
+def test_what_the_documents_promise_is_what_holds_unless_it_is_set():
+    config = SessionConfig()
+    assert config.min_audio_ms == 100
+    assert config.max_turn_s == 5 * 60
+    assert config.max_text_bytes == 16 << 10
+    assert config.budget_tokens == 6_144, "three quarters of the model's context"
+    assert config.max_asides == 4
+    assert config.speculate
+    assert config.instructions == ""
+    assert config.transcription_prompt == "What does the person say?"
+
+
+@pytest.mark.parametrize("name", ["min_audio_ms", "max_turn_s", "max_text_bytes", "budget_tokens"])
+def test_settings_that_no_session_can_keep_are_refused_by_name(name):
+    for value in (0, -1):
+        with pytest.raises(ValueError, match=f"{name} must be positive, not {value}"):
+            SessionConfig(**{name: value})
+    assert getattr(SessionConfig(**{name: 1}), name) == 1
+
+
+def test_no_answer_out_of_band_is_a_setting_and_fewer_are_none():
+    assert SessionConfig(max_asides=0).max_asides == 0
+    with pytest.raises(ValueError, match="max_asides must be 0 or more, not -1"):
+        SessionConfig(max_asides=-1)
+
+
+# ---- the peer's ---------------------------------------------------------------------------------
+
+
+def test_a_peer_that_wants_nothing_special_has_its_turns_taken_and_may_interrupt():
+    usual = TurnSettings()
+    assert usual.automatic
+    assert usual.respond
+    assert usual.interrupt
+    assert not usual.transcribe
+    assert usual == TurnSettings(
+        hangover_ms=None, threshold=None, idle_ms=None, instructions=None, sampling=None
+    )
+
+
+def test_what_a_peer_leaves_open_is_as_the_server_has_it_again():
+    session = new_session(TurnSettings(hangover_ms=1500, prefix_padding_ms=100))
+    assert session.endpointer.config.hangover_ms == 1500
+    assert session.endpointer.config.prefix_padding_ms == 100
+    effects = receive(session, Configured(TurnSettings()))
+    assert names(effects) == ["SettingsApplied"]
+    assert session.endpointer.config == EndpointConfig()
+
+
+def test_a_peer_may_demand_how_sure_of_speech_to_be():
+    demanded = []
+    session = new_session()
+    session.endpointer.vad.demand = demanded.append
+    receive(session, Configured(TurnSettings(threshold=0.8)), Configured(TurnSettings()))
+    assert demanded == [0.8]
+
+
+def test_a_peers_sampling_goes_before_the_servers_and_an_answers_before_both():
+    session = new_session(sampling=Sampling(top_k=1))
+    receive(session, write("a"))
+    asked_with = [ResponseOptions(), ResponseOptions(sampling=Sampling(top_k=3))]
+    found = []
+    for settings in (TurnSettings(), TurnSettings(sampling=Sampling(top_k=2))):
+        for options in asked_with:
+            effects = receive(session, Configured(settings), ItemsResponseAsked(options))
+            found += [request.sampling.top_k for request in requests(effects)]
+            reply(session, "Yes.")
+    assert found == [1, 3, 2, 3]
+
+
+def test_switching_to_push_to_talk_ends_the_speech_behind_a_turn_that_was_too_long():
+    session = new_session(max_turn_s=60)
+    receive(session, *[loud(1000)] * 61)
+    receive(session, CancelAsked(), Configured(TurnSettings(automatic=False)), loud(500))
+    assert "SpeechStarted" not in names(receive(session, CommitAsked()))

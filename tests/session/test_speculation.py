@@ -18,25 +18,36 @@ from talking import (
     reply,
     requests,
     speak,
+    told,
+    write,
 )
 
-from realtime.engine.api import SystemTurn
+from realtime.engine.api import AssistantTurn, Clip, Sampling, SystemTurn, UserTurn
 from realtime.session.events import (
+    Cancel,
     ClearAsked,
     CommitAsked,
+    Committed,
     Configured,
+    Confirm,
     Effect,
     Final,
     Generate,
     Input,
     InstructionSet,
     ItemAsked,
+    ItemCut,
+    ItemDropped,
+    ItemsResponseAsked,
     ResetAsked,
     ResponseEnded,
     ResponseFailed,
+    ResponseOptions,
+    ResponseStarted,
     TextDelta,
     TextReceived,
 )
+from realtime.session.items import UserItem
 from realtime.session.session import Session
 from realtime.session.settings import TurnSettings
 from realtime.session.turn_table import Response
@@ -159,3 +170,101 @@ def test_settings_drop_a_speculation_that_they_make_wrong():
     assert names(dropped) == ["Cancel", "SettingsApplied"]
     (request,) = requests(receive(session, quiet(400)))
     assert request.turns[0] == SystemTurn("Be brief.")
+
+
+def test_what_a_speculation_asks_is_asked_in_the_conversation_and_changes_nothing_of_it():
+    session = new_session(speculate=True, sampling=Sampling(top_k=7))
+    speak(session)
+    reply(session, "Yes.")
+    before = list(session.conversation.items)
+    (generate,) = asked(pause(session))
+    request = generate.request
+    assert (generate.role, request.priority) == ("speculation", "low")
+    assert request.conversation == "c"
+    assert request.sampling == Sampling(top_k=7)
+    assert [type(turn) for turn in request.turns] == [UserTurn, AssistantTurn, UserTurn]
+    assert session.conversation.items == before
+    assert session.conversation.turn == 1
+
+
+def test_speculations_on_one_turn_have_ids_of_their_own():
+    session, first = speculating()
+    second = receive(session, loud(300), quiet(300))
+    third = receive(session, loud(300), quiet(300))
+    ids = [request.id for request in requests([*first, *second, *third])]
+    assert len(set(ids)) == 3
+    assert all(id.startswith("c:1?") for id in ids)
+
+
+@pytest.mark.parametrize(("spare", "speculated"), [(0, True), (-1, False)])
+def test_a_speculation_is_made_if_just_no_item_would_leave_for_it(spare, speculated):
+    whole = new_session(speculate=True)
+    pause(whole)
+    needed = whole.conversation.tokens(
+        [UserItem("", whole.speculations.live.request.turns[0].parts)]
+    )
+    session = new_session(speculate=True, budget_tokens=needed + spare)
+    assert bool(asked(pause(session))) is speculated
+
+
+def test_what_was_said_and_written_before_belongs_to_the_speculation():
+    session, effects = speculating(TextReceived("Why?"))
+    (turn,) = requests(effects)[0].turns
+    assert [type(part) for part in turn.parts] == [Clip, str]
+    (committed,) = told(receive(session, quiet(300)), Committed)
+    assert committed.item.parts == turn.parts
+
+
+def test_a_speculation_that_is_confirmed_is_the_response_with_its_id():
+    session, effects = speculating()
+    (request,) = requests(effects)
+    effects = receive(session, quiet(300))
+    assert names(effects) == ["SpeechStopped", "Committed", "ResponseStarted", "Confirm"]
+    (started,) = told(effects, ResponseStarted)
+    assert started.response == request.id == session.response
+    assert effects[-1] == Confirm(request.id)
+    assert session.speculations.live is None
+    assert receive(session, TextDelta(request.id, (1,), "Yes.")) != []
+
+
+@pytest.mark.parametrize(
+    "why_not",
+    [
+        pytest.param({"speculate": False}, id="the server does not"),
+        pytest.param({"settings": TurnSettings(respond=False)}, id="no answer will be wanted"),
+    ],
+)
+def test_nothing_is_asked_at_a_pause(why_not):
+    session = new_session(**{"speculate": True, **why_not})
+    assert names(pause(session)) == ["SpeechStarted"]
+
+
+def test_nothing_is_asked_at_a_pause_beside_an_answer():
+    session = new_session(TurnSettings(interrupt=False), speculate=True)
+    speak(session)
+    assert session.response is not None
+    assert names(pause(session)) == ["SpeechStarted"]
+
+
+def test_a_speculation_is_dropped_when_the_end_of_speech_is_only_committed():
+    session, effects = speculating()
+    (request,) = requests(effects)
+    effects = receive(session, CommitAsked(respond=False))
+    assert names(effects) == ["SpeechStopped", "Cancel", "Committed"]
+    assert effects[1] == Cancel(request.id)
+    assert session.response is None
+
+
+@pytest.mark.parametrize(
+    "edit", [write("a"), ItemDropped("nowhere"), ItemCut("nowhere", 0)], ids=["put", "drop", "cut"]
+)
+def test_an_edit_of_the_items_drops_the_speculation(edit):
+    session, _ = speculating()
+    assert names(receive(session, edit))[0] == "Cancel"
+    assert session.speculations.live is None
+
+
+def test_asking_for_an_answer_to_the_items_drops_the_speculation():
+    session, _ = speculating(write("a"))
+    answer = ItemsResponseAsked(ResponseOptions())
+    assert names(receive(session, answer)) == ["Cancel", "ResponseStarted", "Generate"]
