@@ -12,10 +12,13 @@ from collections.abc import Callable
 
 import pytest
 import uvicorn
+from borrowed import borrowed, offered
 from fakes import GUARD_S
 from gateway_place import serving
 from starlette.websockets import WebSocket
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from uvicorn.server import ServerState
+from websockets.server import ServerProtocol
 
 from realtime.config import Settings
 from realtime.gateway.http.settings import ServerConfig
@@ -392,3 +395,30 @@ async def test_who_takes_what_waits_shows_that_it_is_there(met):
     assert not peer.wire.aborted
     peer.protocol.keepalive_timeout()
     assert peer.wire.aborted
+
+
+# ---- what we stand on ---------------------------------------------------------------------------
+
+REPLACED = {"send_receive_event_to_app", "receive", "handle_parser_exception"}
+"""Methods of uvicorn that ours stand for."""
+SHARED = {"close_sent", "close_timeout", "close_timer", "frames", "handshake_complete"} | {
+    "ping_sent_at",
+    "pong_timer",
+    "read_paused",
+}
+"""What both uvicorn and we set."""
+
+
+def test_this_uvicorn_has_all_that_we_build_on():
+    wanted = borrowed(PeerProtocol) | REPLACED | SHARED
+    assert wanted - offered(WebSocketsSansIOProtocol) == set()
+
+
+def test_this_websockets_has_the_insides_that_we_reach_for():
+    conn = ServerProtocol()
+    public = ("close_sent", "data_to_send", "events_received", "fail", "send_pong")
+    private = ("current_size", "events", "handshake_exc", "max_message_size", "parser_exc")
+    assert [name for name in (*public, *private) if not hasattr(conn, name)] == []
+    assert conn.reader.buffer == b""
+    conn.reader.discard()
+    conn.parser.close()

@@ -3,21 +3,16 @@
 from __future__ import annotations
 
 import pytest
-from fakes import LoudVad
 from gateway_place import serving
 from hypothesis import given
 from hypothesis import strategies as st
-from starlette.requests import Request
 
 import client
 from realtime.config import Settings
-from realtime.engine.api import Loading
-from realtime.engine.fake import FAKE_MODEL, FakeEngine
-from realtime.errors import Busy, ConfigError, LimitReached, Refused
+from realtime.errors import ConfigError, LimitReached, Refused
 from realtime.gateway.access.auth import Authenticator, Grant, answer_to, credential
 from realtime.gateway.access.keys import digest_of
 from realtime.gateway.access.settings import AuthConfig, LimitsConfig
-from realtime.gateway.gateway import Gateway
 from realtime.gateway.http.error_responses import error_response
 
 KEY, OTHER = "the-first-key-of-this-server", "another-key-of-this-server"
@@ -224,36 +219,6 @@ async def test_the_client_of_this_project_brings_a_key():
         with pytest.raises(client.Refused, match=r"HTTP 401, You sent no API key"):
             async with client.connect(url):
                 pass
-
-
-async def test_what_is_granted_to_a_request_goes_with_it():
-    gateway = Gateway(Settings(auth=AuthConfig(keys=(KEY,))), FakeEngine("x"), LoudVad)
-
-    def request(*headers: tuple[bytes, bytes]) -> Request:
-        return Request({"type": "http", "method": "POST", "path": "/", "headers": headers})
-
-    asked = request((b"authorization", f"Bearer {KEY}".encode()))
-    assert gateway.authorise(asked) is None
-    assert asked.state.grant.key == digest_of(KEY).hex()[:16]
-    refusal = gateway.authorise(request())
-    assert refusal.status_code == 401
-
-
-async def test_a_place_that_is_not_to_be_had_is_not_counted_for_the_key():
-    engine = FakeEngine("x")
-    gateway = Gateway(Settings(limits=LimitsConfig(sessions=1)), engine, LoudVad)
-    grant = gateway.authenticator.authorise(HERE)
-    engine.state = Loading("weights", 0.5)
-    with pytest.raises(Busy):
-        gateway.enter(grant)
-    assert (grant.allowance.sessions, gateway.admission.taken) == (0, 0)
-    engine.state = FAKE_MODEL
-    gateway.enter(grant)
-    with pytest.raises(LimitReached):
-        gateway.enter(grant)
-    assert (grant.allowance.sessions, gateway.admission.taken) == (1, 1)
-    gateway.leave(grant)
-    assert (grant.allowance.sessions, gateway.admission.taken) == (0, 0)
 
 
 @pytest.mark.parametrize(("wait", "told"), [(0.01, "1"), (5.0, "5"), (29.4, "30")])

@@ -10,16 +10,21 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 
 import pytest
+import uvicorn
+from borrowed import borrowed, offered
 from fakes import GUARD_S
 from gateway_place import Place, comes_true, rest, serving
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
+from uvicorn.protocols.http.flow_control import FlowControl
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from realtime.config import Settings
 from realtime.gateway.access.settings import AuthConfig
 from realtime.gateway.http import protocol
 from realtime.gateway.http.protocol import HttpProtocol
+from realtime.gateway.http.server import Server
 from realtime.gateway.http.settings import ServerConfig
 from realtime.transports import incoming
 
@@ -353,3 +358,22 @@ class deaf:  # noqa: N801
 
     def __exit__(self, *_) -> None:
         self.sock.close()
+
+
+# ---- what we stand on ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs", "shared"),
+    [
+        (HttpProtocol, HttpToolsProtocol, {"app", "app_state", "cycle", "flow", "parser"}),
+        (protocol.Flow, FlowControl, {"resume_reading"}),
+        (Server, uvicorn.Server, {"capture_signals", "startup", "config", "started", "servers"}),
+    ],
+)
+def test_this_uvicorn_has_all_that_we_build_on(ours, theirs, shared):
+    assert (borrowed(ours) | shared) - offered(theirs) == set()
+
+
+def test_a_request_of_this_uvicorn_has_what_is_told_to_it_at_the_end():
+    assert {"disconnected", "message_event", "response_complete"} <= offered(RequestResponseCycle)

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+from aiortc import RTCPeerConnection
 from aiortc.exceptions import InvalidStateError
+from aiortc.jitterbuffer import JitterBuffer
 from fakes import GUARD_S
 
 from realtime.transports.incoming import OVERHEAD
@@ -167,6 +169,18 @@ def test_ice_servers_are_those_of_the_settings_and_none_otherwise():
     assert (stun.urls, stun.username, stun.credential) == ("stun:a.example", None, None)
     assert (turn.urls, turn.username) == ("turns:b.example?transport=tcp", "me")
     assert turn.credential == "secret"
+
+
+async def test_this_aiortc_has_the_insides_that_we_reach_for():
+    connection = RTCPeerConnection()
+    receiver = connection.addTransceiver("audio", direction="recvonly").receiver
+    audio = peer.Audio(PeerTransport(None))
+    peer.take_over(receiver, audio)
+    assert receiver._RTCRtpReceiver__jitter_buffer is audio
+    assert JitterBuffer(capacity=16).capacity == 16, "which Audio has, too"
+    connection.createDataChannel(CHANNEL)
+    assert connection.sctp._advertised_rwnd > 0
+    await connection.close()
 
 
 def test_another_aiortc_is_noticed():

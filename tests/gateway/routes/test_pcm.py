@@ -1,123 +1,25 @@
-"""The whole gateway on a real socket, with the engine scripted and loud frames taken for speech."""
+"""Plain PCM over a real socket, with the engine scripted and loud frames taken for speech."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import socket
-from collections.abc import AsyncIterator, Iterable
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from collections.abc import Iterable
+from dataclasses import replace
 
-import httpx
 import numpy as np
 import pytest
-from fakes import GUARD_S, LoudVad, loud, question, quiet
-from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import ConnectionClosed, InvalidStatus
+from fakes import GUARD_S, loud, question, quiet
+from pcm_place import Place, calling, served
+from websockets.exceptions import ConnectionClosed
 
 from realtime.audio.g711 import encode_mulaw
-from realtime.config import Settings
-from realtime.engine.api import STALLED, AssistantTurn, Delta, Loading, Request, UserTurn
-from realtime.engine.fake import FAKE_MODEL, FakeEngine
-from realtime.gateway.gateway import Gateway
-from realtime.gateway.http.server import bind, web_server
+from realtime.engine.api import AssistantTurn, Delta, Request, UserTurn
 from realtime.gateway.http.settings import ServerConfig
-from realtime.gateway.routes.app import create_app
-from realtime.gateway.settings import AdmissionConfig, ConnectionConfig
-from realtime.log import stderr
+from realtime.gateway.settings import ConnectionConfig
 
 MASK = b"\x00\x00\x00\x00"
-
-
-@dataclass
-class Place:
-    """A running server."""
-
-    port: int
-    gateway: Gateway
-    engine: FakeEngine
-
-    def url(self, query: str = "") -> str:
-        return f"ws://127.0.0.1:{self.port}/v1/pcm{query}"
-
-    async def get(self, path: str) -> httpx.Response:
-        async with httpx.AsyncClient(trust_env=False) as client:
-            return await client.get(f"http://127.0.0.1:{self.port}{path}")
-
-    async def empty(self) -> None:
-        """Wait until no connection is left."""
-        async with asyncio.timeout(GUARD_S):
-            while self.gateway.connections:
-                self.gateway.departed.clear()
-                await self.gateway.departed.wait()
-
-    def count(self, name: str, **labels: str) -> float:
-        return self.gateway.metrics.registry.get_sample_value(name, labels) or 0.0
-
-
-@asynccontextmanager
-async def served(
-    script="Hello there.",
-    *,
-    server: ServerConfig = ServerConfig(),  # noqa: B008
-    admission: AdmissionConfig = AdmissionConfig(),  # noqa: B008
-    connection: ConnectionConfig = ConnectionConfig(),  # noqa: B008
-) -> AsyncIterator[Place]:
-    engine = FakeEngine(script)
-    settings = Settings(server=server, admission=admission, connection=connection)
-    app = create_app(settings, engine, vad_factory=LoudVad)
-    with bind("127.0.0.1", 0) as listening:
-        web = web_server(app, server)
-        serving = asyncio.create_task(web.serve(sockets=[listening]))
-        try:
-            yield Place(listening.getsockname()[1], app.state.gateway, engine)
-        finally:
-            web.should_exit = True
-            await serving
-
-
-class Caller:
-    """One client of the server."""
-
-    def __init__(self, socket: ClientConnection) -> None:
-        self.socket = socket
-        self.got: list[dict] = []
-
-    async def say(self, *messages: bytes | str | dict) -> None:
-        for message in messages:
-            await self.socket.send(json.dumps(message) if isinstance(message, dict) else message)
-
-    async def until(self, type: str, **fields: object) -> dict:
-        """Read until a message of this type and with these fields comes."""
-        async with asyncio.timeout(GUARD_S):
-            while True:
-                self.got.append(message := json.loads(await self.socket.recv()))
-                if message["type"] == type and fields.items() <= message.items():
-                    return message
-
-    async def ask(self) -> str:
-        """Ask a question and give the answer."""
-        await self.say(question())
-        return (await self.until("final"))["text"]
-
-    async def closed(self) -> tuple[int, str]:
-        """Read until the close; give its code and reason."""
-        async with asyncio.timeout(GUARD_S):
-            with contextlib.suppress(ConnectionClosed):
-                while True:
-                    self.got.append(json.loads(await self.socket.recv()))
-        return self.socket.close_code, self.socket.close_reason
-
-    def errors(self) -> list[str]:
-        return [message["code"] for message in self.got if message["type"] == "error"]
-
-
-@asynccontextmanager
-async def calling(place: Place, query: str = "") -> AsyncIterator[Caller]:
-    async with connect(place.url(query), proxy=None, compression=None) as socket:
-        yield Caller(socket)
 
 
 # ---- conversations ------------------------------------------------------------------------------
@@ -523,144 +425,3 @@ async def test_random_bytes_after_the_handshake_are_closed():
                 await loop.sock_sendall(peer, b"\xff" + noise)
             await place.empty()
             peer.close()
-
-
-# ---- pages, room, and going away ----------------------------------------------------------------
-
-
-async def test_the_pages():
-    async with served() as place:
-        assert (await place.get("/healthz")).json() == {"status": "alive"}
-        ready = await place.get("/readyz")
-        assert ready.status_code == 200
-        assert ready.json() == {"status": "ready", "model": "fake", "sessions": 0, "limit": 200}
-        page = await place.get("/")
-        assert page.headers["content-type"].startswith("text/html")
-        assert "web/app.js" in page.text
-        assert (await place.get("/web/app.js")).status_code == 200
-        upgrade = await place.get("/v1/pcm")
-        assert (upgrade.status_code, upgrade.headers["upgrade"]) == (426, "websocket")
-        assert (await place.get("/nowhere")).status_code == 404
-
-
-async def test_the_metrics():
-    async with served() as place, calling(place) as caller:
-        await caller.ask()
-        await caller.say({"type": "dance"})
-        await caller.until("error")
-        text = (await place.get("/metrics")).text
-        for line in (
-            "realtime_sessions 1.0",
-            "realtime_utterances_total 1.0",
-            'realtime_responses_total{finish="stop"} 1.0',
-            'realtime_errors_total{code="bad_message"} 1.0',
-            "realtime_first_token_seconds_count 1.0",
-            "realtime_engine_ready 1.0",
-        ):
-            assert line in text.splitlines()
-
-
-async def refusal(place: Place) -> dict:
-    """Try to connect; give the refusal's body."""
-    with pytest.raises(InvalidStatus) as refused:
-        await connect(place.url(), proxy=None)
-    response = refused.value.response
-    assert response.status_code == 503
-    assert int(response.headers["Retry-After"]) >= 1
-    return json.loads(response.body)
-
-
-async def test_while_the_model_loads_nobody_comes_in_and_everybody_can_see_why():
-    async with served() as place:
-        place.engine.state = Loading("reading weights", 0.25)
-        assert "reading weights, 25%" in (await refusal(place))["message"]
-        ready = await place.get("/readyz")
-        assert ready.status_code == 503
-        assert ready.json()["stage"] == "reading weights"
-        assert ready.json()["fraction"] == 0.25
-        assert (await place.get("/healthz")).status_code == 200
-        assert "realtime_engine_ready 0.0" in (await place.get("/metrics")).text
-
-
-async def test_why_nobody_can_come_in_is_told():
-    async with served(admission=AdmissionConfig(sessions=1)) as place:
-        place.engine.state = Loading("starting", 0.0, "the worker ended: killed by signal 9")
-        told = (await place.get("/readyz")).json()
-        assert (told["status"], told["reason"]) == ("loading", place.engine.state.reason)
-        place.engine.state = Loading(STALLED, 1.0, "the worker gives no sign of life")
-        ready = await place.get("/readyz")
-        assert (ready.status_code, ready.json()["status"]) == (503, "stalled")
-        assert ready.json()["reason"] == "the worker gives no sign of life"
-        assert "no sign of life" in (await refusal(place))["message"]
-        place.engine.state = FAKE_MODEL
-        async with calling(place) as caller:
-            await caller.until("ready")
-            told = (await place.get("/readyz")).json()
-            assert (told["status"], told["reason"]) == ("busy", "All 1 sessions are taken.")
-
-
-async def test_lines_that_the_log_lost_are_in_the_metrics(monkeypatch):
-    monkeypatch.setattr(stderr, "lost", 7)
-    async with served() as place:
-        assert "realtime_log_lines_lost 7.0" in (await place.get("/metrics")).text
-
-
-async def test_a_full_house_refuses_before_the_upgrade_and_keeps_those_who_are_in():
-    admission = AdmissionConfig(sessions=1)
-    async with served(admission=admission) as place:
-        async with calling(place) as caller:
-            await caller.until("ready")
-            assert "All 1 sessions are taken" in (await refusal(place))["message"]
-            assert (await place.get("/readyz")).status_code == 503
-            assert await caller.ask() == "Hello there."
-        await place.empty()
-        async with calling(place) as caller:
-            assert await caller.ask() == "Hello there."
-        assert place.count("realtime_refused_total", code="busy") == 1
-
-
-async def test_draining_finishes_answers_and_lets_nobody_in():
-    gate = asyncio.Event()
-    script = lambda _: [Delta((7,), "Well"), gate, Delta((8,), " done.", "stop")]  # noqa: E731
-    async with served(script) as place, calling(place) as busy, calling(place) as idle:
-        await idle.until("ready")
-        await busy.say(question())
-        await busy.until("partial")
-        draining = asyncio.create_task(place.gateway.drain(GUARD_S))
-        assert await idle.closed() == (1001, "going away")
-        assert "going away" in (await refusal(place))["message"]
-        assert (await place.get("/readyz")).status_code == 503
-        assert (await place.get("/healthz")).status_code == 200
-        gate.set()
-        assert await busy.closed() == (1001, "going away")
-        assert busy.got[-1]["text"] == "Well done."
-        await draining
-
-
-async def test_closing_cuts_off_what_draining_did_not_wait_for():
-    async with served(lambda _: [Delta((7,), "Well"), asyncio.Event()]) as place:
-        async with calling(place) as caller:
-            await caller.say(question())
-            await caller.until("partial")
-            await place.gateway.drain(0.01)
-            assert len(place.gateway.connections) == 1
-            await place.gateway.close(GUARD_S)
-            assert await caller.closed() == (1001, "going away")
-            assert caller.got[-1]["finish"] == "interrupted"
-        assert len(place.engine.cancelled) == 1
-
-
-async def test_nothing_is_left_after_many_calls():
-    async with served() as place:
-        async with calling(place) as caller:
-            await caller.ask()
-        await place.empty()
-        before = asyncio.all_tasks()
-        for _ in range(19):
-            async with calling(place) as caller:
-                await caller.ask()
-        await place.empty()
-        admission = place.gateway.admission
-        assert asyncio.all_tasks() <= before
-        assert (len(admission.parked), len(admission.slots)) == (20, 20)
-        assert admission.taken == 0
