@@ -284,6 +284,326 @@ def test_what_two_rows_have_in_common(row, cut):
     assert common(row, row) == len(row)
 
 
+# Bounds, one off ---------------------------------------------------------------------------------
+
+
+def test_what_is_kept_to_without_a_word():
+    assert SchedulerConfig() == SchedulerConfig(
+        slots=8, queue=64, chunk=256, cells=65_536, block=64
+    )
+
+
+@pytest.mark.parametrize(
+    "least",
+    [
+        {"slots": 1},
+        {"queue": 0},
+        {"chunk": 1},
+        {"block": 1},
+        {"block": 4, "cells": 4},
+    ],
+)
+def test_the_smallest_scheduler_runs(least):
+    scheduler = Scheduler(SchedulerConfig(**{"cells": 4000} | least))
+    scheduler.add(1, [7])
+    assert step(scheduler).parts == (Part(1, 0, 1, 0, True),)
+
+
+def test_those_who_run_and_those_who_wait_count_together():
+    scheduler = filled(1, slots=2, queue=1)
+    step(scheduler)
+    scheduler.add(2, [2])
+    scheduler.add(3, [3])
+    with pytest.raises(Busy, match="2 answers are waiting") as caught:
+        scheduler.add(4, [4])
+    assert caught.value.retry_after == 1.0
+
+
+def test_the_first_answer_is_due_where_the_queue_is_empty():
+    scheduler = filled(1, slots=1, queue=0)
+    with pytest.raises(Busy):
+        scheduler.add(2, [2])
+
+
+# Who is in a step, exactly -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("chunk", "quarter"), [(4, 1), (8, 2), (9, 3), (20, 5)])
+def test_a_long_prompt_gets_a_quarter_rounded_up_and_short_ones_the_rest(chunk, quarter):
+    scheduler = filled(chunk=chunk)
+    scheduler.add(1, prompt_of(1, 10 * chunk), conversation="long")
+    scheduler.add(2, prompt_of(2, chunk), conversation="short")
+    first = sizes(step(scheduler))
+    assert first[1] == quarter
+    assert first.get(2, 0) == chunk - quarter
+
+
+def test_what_a_step_holds_is_shared_by_what_each_reads_in_it():
+    scheduler = filled(chunk=8)
+    for serial, size in ((1, 4), (2, 6), (3, 6)):
+        scheduler.add(serial, prompt_of(serial, size), conversation=f"c{serial}")
+    assert run(scheduler, 2) == [{1: 4, 2: 4}, {1: 1, 2: 2, 3: 6}]
+
+
+def test_what_two_short_ones_leave_a_third_reads():
+    scheduler = filled(chunk=8)
+    for serial, size in ((1, 4), (2, 2), (3, 6)):
+        scheduler.add(serial, prompt_of(serial, size), conversation=f"c{serial}")
+    assert sizes(step(scheduler)) == {1: 4, 2: 2, 3: 2}
+
+
+def test_a_prompt_of_just_a_step_is_short():
+    scheduler = filled(chunk=8)
+    scheduler.add(1, prompt_of(1, 9), conversation="c1")
+    scheduler.add(2, prompt_of(2, 8), conversation="c2")
+    assert sizes(step(scheduler)) == {1: 2, 2: 6}
+
+
+def test_of_two_that_must_run_alone_the_first_is_read_first():
+    scheduler = filled(chunk=10)
+    for serial in (1, 2):
+        scheduler.add(serial, prompt_of(serial, 15), conversation=f"c{serial}", alone=True)
+    assert run(scheduler, 4) == [{1: 10}, {1: 5}, {1: 1}, {2: 10}]
+
+
+def test_of_a_step_what_was_cancelled_meanwhile_is_passed_over():
+    scheduler = filled(1, 2)
+    made = scheduler.next()
+    scheduler.cancel(1)
+    scheduler.done(made.parts, {1: 70, 2: 71})
+    assert scheduler.running[2].cells == [*prompt_of(2, 5), 71]
+    assert step(scheduler).parts == (Part(2, 5, 6, 8, True),)
+
+
+def test_a_normal_answer_takes_the_slot_of_the_latest_of_low_priority():
+    scheduler = filled(slots=2)
+    for serial in (1, 2):
+        scheduler.add(serial, prompt_of(serial, 5), conversation=f"c{serial}", low=True)
+    step(scheduler)
+    scheduler.add(3, prompt_of(3, 5), conversation="c3")
+    step(scheduler)
+    assert set(scheduler.running) == {1, 3}
+    assert set(scheduler.waiting) == {2}
+
+
+def test_nobody_of_low_priority_takes_a_slot():
+    scheduler = filled(slots=1)
+    scheduler.add(1, prompt_of(1, 5), low=True)
+    step(scheduler)
+    scheduler.add(2, prompt_of(2, 5), low=True)
+    assert sizes(step(scheduler)) == {1: 1}
+    assert set(scheduler.waiting) == {2}
+
+
+def test_nobody_small_goes_before_one_that_waits_for_cells():
+    scheduler = filled(1, cells=16)
+    step(scheduler)
+    scheduler.add(2, prompt_of(2, 11), conversation="large")
+    scheduler.add(3, prompt_of(3, 2), conversation="small")
+    assert run(scheduler, 2) == [{1: 1}, {1: 1}]
+    scheduler.cancel(1, keep=False)
+    assert sizes(step(scheduler)) == {2: 11, 3: 2}
+
+
+def test_the_turn_after_waits_for_cells_with_what_it_had():
+    scheduler = filled(1, 2, cells=16)
+    step(scheduler, end=[1])
+    scheduler.add(3, [*prompt_of(1, 5), *range(7)], conversation="c1")
+    assert sizes(step(scheduler)) == {2: 1}
+    assert list(scheduler.idle) == ["c1"]
+    scheduler.cancel(2, keep=False)
+    assert sizes(step(scheduler)) == {3: 7}
+
+
+# Whose cells, exactly ----------------------------------------------------------------------------
+
+
+def test_who_has_no_room_to_grow_is_moved_with_what_it_has():
+    scheduler = filled(1, 2)
+    run(scheduler, 4)
+    made = step(scheduler)
+    assert [(move.source, move.target, move.count) for move in made.moves] == [
+        (0, 16, 8),
+        (8, 28, 8),
+    ]
+    assert made.parts == (Part(1, 8, 9, 16, True), Part(2, 8, 9, 28, True))
+
+
+def test_gaps_are_closed_for_who_needs_one_piece():
+    scheduler = filled(1, 2, 3, 4, prompt=3, cells=16)
+    step(scheduler)
+    scheduler.cancel(1, keep=False)
+    scheduler.cancel(3, keep=False)
+    scheduler.add(5, prompt_of(5, 6), conversation="c5")
+    made = step(scheduler)
+    assert [(move.source, move.target, move.count) for move in made.moves] == [
+        (4, 0, 3),
+        (12, 4, 3),
+    ]
+    assert Part(5, 0, 6, 8, True) in made.parts
+
+
+def test_the_latest_gives_way_to_others_when_it_needs_room_itself():
+    scheduler = filled(cells=16)
+    scheduler.add(1, prompt_of(1, 5), conversation="c1")
+    scheduler.add(2, prompt_of(2, 7), conversation="c2")
+    assert run(scheduler, 3) == [{1: 5, 2: 7}, {1: 1, 2: 1}, {1: 1}]
+    assert set(scheduler.waiting) == {2}
+
+
+def test_who_is_idle_gives_way_before_who_runs():
+    scheduler = filled(1, 2, prompt=7, cells=24)
+    scheduler.add(3, prompt_of(3, 5), conversation="c3")
+    step(scheduler, end=[3])
+    assert run(scheduler, 2) == [{1: 1, 2: 1}, {1: 1, 2: 1}]
+    assert not scheduler.idle
+
+
+def test_a_shorter_turn_gives_back_what_its_conversation_had_beyond_it():
+    scheduler = filled(1, prompt=20)
+    run(scheduler, 2)
+    scheduler.cancel(1)
+    scheduler.add(2, prompt_of(1, 5), conversation="c1")
+    assert sizes(step(scheduler)) == {2: 1}
+    assert scheduler.arena.free == 4000 - 8
+
+
+def test_what_is_not_to_be_kept_is_computed_anew():
+    scheduler = filled(1)
+    run(scheduler, 2)
+    scheduler.cancel(1, keep=False)
+    assert (len(scheduler.idle), scheduler.arena.free) == (0, 4000)
+    scheduler.add(2, prompt_of(1, 5), conversation="c1")
+    assert sizes(step(scheduler)) == {2: 5}
+
+
+def test_of_two_that_hold_as_much_the_later_is_kept():
+    scheduler = filled()
+    for serial in (1, 2):
+        scheduler.add(serial, prompt_of(serial, 5), conversation="c")
+    step(scheduler)
+    scheduler.cancel(1)
+    scheduler.cancel(2)
+    assert [kept.cells for kept in scheduler.idle.values()] == [prompt_of(2, 5)]
+    assert scheduler.arena.free == 4000 - 8
+
+
+def test_what_was_kept_last_is_given_up_last():
+    scheduler = filled(1, 2)
+    step(scheduler)
+    scheduler.cancel(1)
+    scheduler.cancel(2)
+    scheduler.add(3, prompt_of(1, 6), conversation="c1")
+    step(scheduler)
+    scheduler.cancel(3)
+    assert list(scheduler.idle) == ["c2", "c1"]
+
+
+def test_how_many_cells_needed_no_computation():
+    scheduler = filled(1)
+    assert scheduler.cached(1) == 0
+    step(scheduler)
+    assert (scheduler.cached(1), scheduler.cached(99)) == (0, 0)
+    scheduler.cancel(1)
+    scheduler.add(2, prompt_of(1, 9), conversation="c1", low=True)
+    step(scheduler)
+    assert scheduler.cached(2) == 5
+
+
+def test_who_begins_again_tells_what_it_had_at_first():
+    scheduler = filled(1, slots=1)
+    step(scheduler, end=[1])
+    scheduler.add(2, prompt_of(1, 9), conversation="c1", low=True)
+    run(scheduler, 2)
+    scheduler.add(3, prompt_of(3, 5), conversation="c3")
+    step(scheduler, end=[3])
+    assert sizes(step(scheduler)) == {2: 1}
+    assert scheduler.cached(2) == 5
+
+
+@pytest.mark.parametrize(("shared", "copied"), [(7, []), (8, [8]), (9, [9])])
+@pytest.mark.parametrize("idle", [True, False])
+def test_eight_cells_are_worth_a_copy(shared, copied, idle):
+    scheduler = filled()
+    scheduler.add(1, [*range(shared), 71, 72], conversation="c1", head=shared)
+    step(scheduler)
+    if idle:
+        scheduler.cancel(1)
+    scheduler.add(2, [*range(shared), 81, 82], conversation="c2", head=shared)
+    assert [move.count for move in step(scheduler).moves] == copied
+
+
+@pytest.mark.parametrize(("shared", "copied"), [(0, []), (1, [1]), (2, [2])])
+def test_of_the_same_conversation_one_cell_is_worth_a_copy(shared, copied):
+    scheduler = filled()
+    scheduler.add(1, [*range(shared), 71], conversation="c")
+    step(scheduler)
+    scheduler.add(2, [*range(shared), 81], conversation="c")
+    assert [move.count for move in step(scheduler).moves] == copied
+
+
+def test_nothing_is_taken_from_others_unless_it_was_told_how_much():
+    scheduler = filled()
+    scheduler.add(1, list(range(30)), conversation="c1")
+    step(scheduler)
+    scheduler.add(2, list(range(30)), conversation="c2")
+    assert step(scheduler).moves == ()
+
+
+def test_the_most_is_taken_from_who_has_most():
+    scheduler = filled()
+    for serial, shared in ((1, 10), (2, 30), (3, 20)):
+        prompt = [*range(shared), serial + 100]
+        scheduler.add(serial, prompt, conversation=f"c{serial}", head=shared)
+    step(scheduler)
+    scheduler.add(4, [*range(40), 200], conversation="c4", head=40)
+    (move,) = step(scheduler).moves
+    assert (move.source, move.count) == (scheduler.running[2].extent.start, 30)
+
+
+def test_the_longest_among_those_who_are_idle_is_taken():
+    scheduler = filled()
+    for serial, shared in ((1, 10), (2, 30), (3, 20)):
+        prompt = [*range(shared), serial + 100]
+        scheduler.add(serial, prompt, conversation=f"c{serial}", head=shared)
+    step(scheduler)
+    for serial in (1, 2, 3):
+        scheduler.cancel(serial)
+    scheduler.add(4, [*range(40), 200], conversation="c4", head=40)
+    (move,) = step(scheduler).moves
+    assert (move.source, move.count) == (scheduler.idle["c2"].extent.start, 30)
+
+
+@pytest.mark.parametrize(("after", "copied"), [(7, [10]), (8, [])])
+def test_the_latest_eight_who_are_idle_are_looked_through(after, copied):
+    scheduler = filled(slots=1)
+    scheduler.add(1, [*range(10), 71], conversation="first", head=10)
+    step(scheduler, end=[1])
+    for serial in range(2, 2 + after):
+        scheduler.add(serial, [1000 + serial], conversation=f"c{serial}")
+        step(scheduler, end=[serial])
+    scheduler.add(99, [*range(10), 72], conversation="last", head=10)
+    assert [move.count for move in step(scheduler).moves] == copied
+
+
+def test_without_a_name_it_is_the_conversation_without_a_name():
+    scheduler = filled()
+    scheduler.add(1, [1, 2, 3])
+    step(scheduler, end=[1])
+    assert list(scheduler.idle) == [""]
+    scheduler.add(2, [1, 2, 3, 4], conversation="")
+    assert sizes(step(scheduler)) == {2: 1}
+
+
+@pytest.mark.parametrize("at", [0, 1, 255, 256, 257, 511, 512, 513])
+def test_rows_differ_where_they_do(at):
+    row = list(range(600))
+    other = [*row[:at], -1, *row[at + 1 :]]
+    assert common(row, other) == at
+    assert common(row, row[:at]) == at
+    assert common((), row) == 0
+
+
 # Any order of events -----------------------------------------------------------------------------
 
 
