@@ -1,40 +1,40 @@
-"""Imports go down only: walk every import of the source and hold it against the layers."""
+"""The house's plan, by path alone: who may know whom, and where tensors and loops may live.
+
+A room is a folder of `realtime`, or a file beside those folders. Every import counts, also one that
+is for types only or stands in a function.
+"""
 
 from __future__ import annotations
 
 import ast
 import subprocess
 import sys
-from collections.abc import Iterator
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parents[1]
-
-# Lowest first; a module imports modules of lower layers, and those beside it in its own package.
-LAYERS = [
-    ["realtime.errors", "realtime.interpreter", "realtime.log", "realtime.service_links"],
-    ["realtime.audio"],
-    ["realtime.engine"],
-    ["realtime.session"],
-    ["realtime.protocols", "realtime.metrics"],
-    ["realtime.gateway", "realtime.transports"],
-    ["realtime.config"],
-    ["realtime.cli"],
-    ["realtime.__main__"],
-]
-ASYNCIO = ("gateway", "transports", "engine.worker", "engine.fake", "cli")
+FLOORS = ("audio", "engine", "session", "protocols", "transports", "gateway", "cli")
+"""The folders of `realtime`, lowest first: who is in one knows nothing of those above."""
+TENSORS = ("engine/model",)
+LOOPS = (
+    *("gateway", "transports", "speech", "stores", "cli"),
+    *("engine/worker", "engine/remote", "engine/fake"),
+)
 
 
-def modules() -> Iterator[tuple[str, Path]]:
-    for package in ("realtime", "client"):
-        for path in sorted((ROOT / package).rglob("*.py")):
-            parts = path.relative_to(ROOT).with_suffix("").parts
-            yield ".".join(parts[:-1] if parts[-1] == "__init__" else parts), path
+def modules(package: str) -> dict[str, Path]:
+    """Give every module of a package by its full name."""
+    found = {}
+    for path in sorted((ROOT / package).rglob("*.py")):
+        name = ".".join(path.relative_to(ROOT).with_suffix("").parts)
+        found[name.removesuffix(".__init__")] = path
+    return found
 
 
-MODULES = dict(modules())
+MODULES = modules("realtime")
+CLIENT = modules("client")
 
 
 def imports(path: Path) -> set[str]:
@@ -51,46 +51,68 @@ def imports(path: Path) -> set[str]:
                     for name in names
                 }
             case ast.ImportFrom():
-                raise AssertionError(f"{path}: relative imports hide the layer")
+                raise AssertionError(f"{path}: relative imports hide the room")
     return found
 
 
-def layer(module: str) -> tuple[int, str]:
-    """Give a module's height and the entry of LAYERS that places it (the longest that fits)."""
-    fits = [
-        (len(entry), height, entry)
-        for height, entries in enumerate(LAYERS)
-        for entry in entries
-        if module == entry or module.startswith(entry + ".")
-    ]
-    assert fits, f"{module} has no layer: place it in LAYERS"
-    _, height, entry = max(fits)
-    return height, entry
+def place(module: str) -> str:
+    """Give a module's path below `realtime`, without `.py`."""
+    path = MODULES[module].relative_to(ROOT / "realtime").with_suffix("")
+    return path.as_posix().removesuffix("/__init__")
 
 
-@pytest.mark.parametrize("module", [m for m in MODULES if m.startswith("realtime.")])
-def test_imports_go_down_only(module):
-    height, place = layer(module)
-    for name in imports(MODULES[module]):
-        if name.startswith("realtime."):
-            below, other = layer(name)
-            beside = {place, other} == {"realtime.gateway", "realtime.transports"}
-            assert below < height or other == place or beside, f"{module} imports {name}"
+def room(module: str) -> str:
+    """Give the room that a module is in."""
+    folder = MODULES[module].parent.relative_to(ROOT / "realtime").as_posix()
+    return place(module) if folder == "." else folder
 
 
-def test_the_client_knows_nothing_of_the_server():
+def within(module: str, places: tuple[str, ...]) -> bool:
+    """Tell whether a module is one of these places or in one of them."""
+    return any(f"{place(module)}/".startswith(f"{one}/") for one in places)
+
+
+def libraries(path: Path) -> set[str]:
+    """Give the top names of what a file imports."""
+    return {name.split(".")[0] for name in imports(path)}
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_a_floor_knows_nothing_of_those_above(module):
+    floor, *_ = place(module).split("/")
+    if floor in FLOORS:
+        below = FLOORS[: FLOORS.index(floor) + 1]
+        for name in imports(MODULES[module]) & MODULES.keys():
+            other, *_ = place(name).split("/")
+            assert other in below or other not in FLOORS, f"{module} imports {name}"
+
+
+def test_every_folder_is_on_a_floor():
+    folders = {place(module).split("/")[0] for module in MODULES if "/" in place(module)}
+    assert folders <= set(FLOORS), "where in FLOORS does the new folder belong?"
+
+
+def test_no_rooms_know_each_other_in_a_circle():
+    arrows: dict[str, set[str]] = {}
     for module, path in MODULES.items():
-        if module.split(".")[0] == "client":
-            assert not {n for n in imports(path) if n.split(".")[0] == "realtime"}, module
+        known = {room(name) for name in imports(path) & MODULES.keys()}
+        arrows.setdefault(room(module), set()).update(known - {room(module)})
+    try:
+        TopologicalSorter(arrows).prepare()
+    except CycleError as error:
+        pytest.fail(" <- ".join(error.args[1]))
 
 
 @pytest.mark.parametrize("module", MODULES)
 def test_tensors_and_loops_stay_where_they_belong(module):
-    tops = {name.split(".")[0] for name in imports(MODULES[module])}
-    if not module.startswith("realtime.engine.model."):
-        assert not tops & {"torch", "transformers"}
-    if not module.startswith(("client", *(f"realtime.{place}" for place in ASYNCIO))):
-        assert "asyncio" not in tops
+    used = libraries(MODULES[module])
+    assert within(module, TENSORS) or not used & {"torch", "transformers"}
+    assert within(module, LOOPS) or "asyncio" not in used
+
+
+def test_the_client_knows_nothing_of_the_server():
+    for module, path in CLIENT.items():
+        assert "realtime" not in libraries(path), module
 
 
 def test_the_gateway_process_loads_no_tensor_library():
