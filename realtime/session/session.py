@@ -203,7 +203,7 @@ class Session:
             return []
         self.turns.move(Move.STOP)
         item = self.pending.name_item()
-        return [Emit(events.SpeechStopped(at, max(0, at - self.onset), item))]
+        return [Emit(events.SpeechStopped(at, at - self.onset, item))]
 
     def speech_went_on(self) -> list[Effect]:
         """Tell of speech that is a turn of its own, behind one that was too long."""
