@@ -37,7 +37,7 @@ class Mixdown:
 
     def push(self, block: Floats, rate: int) -> None:
         """Take samples, one row each of all channels."""
-        if rate != self.rate:
+        if not self.rate or rate != self.rate:
             self.tune(rate)
         if not np.isfinite(block).all():
             at = self.samples + int(np.flatnonzero(~np.isfinite(block).all(axis=1))[0])

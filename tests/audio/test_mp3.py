@@ -43,3 +43,55 @@ def test_vbri_counts_too():
 )
 def test_others_do_not_say(data: bytes):
     assert mp3.length(BytesIO(data)) is None
+
+
+@pytest.mark.parametrize(
+    ("version", "rates", "samples"),
+    [
+        (3, (44_100, 48_000, 32_000), 1152),
+        (2, (22_050, 24_000, 16_000), 576),
+        (0, (11_025, 12_000, 8_000), 576),
+    ],
+)
+@pytest.mark.parametrize("index", [0, 1, 2])
+@pytest.mark.parametrize("mark", [b"Xing", b"Info"])
+def test_every_version_and_rate_is_known(version, rates, samples, index, mark):
+    head = bytes([0xFF, 0xE3 | version << 3, 0x90 | index << 2, 0xC0]) + bytes(17)
+    data = head + mark + b"\0\0\0\x0f" + (70_000).to_bytes(4, "big") + bytes(100)
+    seconds = 70_000 * samples / rates[index]
+    assert mp3.length(BytesIO(data)) == pytest.approx(seconds, rel=1e-9)
+
+
+def tag(size: int) -> bytes:
+    """Make an ID3v2 tag of so many bytes behind its head."""
+    digits = bytes(size >> 7 * place & 0x7F for place in (3, 2, 1, 0))
+    return b"ID3\x04\x00\x00" + digits + bytes(size)
+
+
+@pytest.mark.parametrize(
+    "tags", [tag(0), tag(1), tag(200), tag(20_000), tag(2_100_000), tag(5) * 3]
+)
+def test_the_first_frame_is_found_behind_tags_of_any_size(tags: bytes):
+    frame = bytes([0xFF, 0xFB, 0x90, 0xC0]) + bytes(32) + b"Xing\0\0\0\1\0\0\0\2" + bytes(50)
+    assert mp3.length(BytesIO(tags + frame)) == pytest.approx(2 * 1152 / 44_100)
+
+
+def test_a_version_that_is_none_does_not_say():
+    frame = bytes([0xFF, 0xEB, 0x90, 0xC0]) + bytes(32) + b"Xing\0\0\0\1\0\0\0\2" + bytes(50)
+    assert mp3.length(BytesIO(frame)) is None
+
+
+@pytest.mark.parametrize(
+    ("head", "frames"),
+    [
+        (b"", 0),
+        (b"Xing\0\0\0\1\0\1\0\0", 65_536),
+        (b"xxInfo\0\0\0\3\0\0\0\5", 5),
+        (b"Xing\0\0\0\2\0\0\0\5", 0),
+        (b"Xing", 0),
+        (b"VBRI" + bytes(10) + b"\0\0\1\2", 258),
+        (b"x" + b"VBRI" + bytes(10) + b"\0\0\0\2\0\0\0\3", 2),
+    ],
+)
+def test_frames_are_counted_behind_their_mark(head: bytes, frames: int):
+    assert mp3.count(head) == frames
