@@ -40,7 +40,7 @@ class Slot:
 
 
 class Admission:
-    """Seats for those who are in, and for those who may come back."""
+    """Slots for those who are in, and for those who may come back."""
 
     def __init__(self, config: AdmissionConfig, clock: Callable[[], float]) -> None:
         self.config = config

@@ -34,7 +34,7 @@ class EventStream:
         self.wake()
 
     def end(self) -> None:
-        """Let all followers finish."""
+        """Let all readers finish."""
         self.ended = True
         self.wake()
 

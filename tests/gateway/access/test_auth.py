@@ -1,4 +1,4 @@
-"""The gate: keys, where they stand in a request, and the pages that may send them."""
+"""Who is let in: keys, where they stand in a request, and the pages that may send them."""
 
 from __future__ import annotations
 
