@@ -13,6 +13,8 @@ import pytest
 from realtime.audio.g711 import (
     ALAW_TO_PCM,
     MULAW_TO_PCM,
+    PCM_TO_ALAW,
+    PCM_TO_MULAW,
     decode_alaw,
     decode_mulaw,
     encode_alaw,
@@ -128,3 +130,8 @@ def test_codes_survive_the_way_there_and_back(name: str, decode: Decode, encode:
 def test_nothing_is_nothing(name: str, decode: Decode, encode: Encode):
     assert decode(b"").size == 0
     assert encode(np.empty(0, np.int16)) == b""
+
+
+def test_the_tables_hold_every_code_and_every_sample_and_nothing_else():
+    assert (MULAW_TO_PCM.shape, ALAW_TO_PCM.shape) == ((256,), (256,))
+    assert (PCM_TO_MULAW.shape, PCM_TO_ALAW.shape) == ((65_536,), (65_536,))

@@ -297,3 +297,167 @@ def test_a_higher_threshold_hears_less(detector: type):
         heard.append(int(scored(vad, samples).sum()))
     assert heard[0] >= heard[1] >= heard[2]
     assert heard[0] > heard[2]
+
+
+# ---- the gate, by scripted signs of a voice -----------------------------------------------------
+
+LOUD, SILENT = np.full(FRAME, 5_000, np.int16), np.zeros(FRAME, np.int16)
+
+
+class Scripted(SpeechDetector):
+    """A detector that takes every loud frame for speech and is told the signs of a voice."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.webrtc = lambda frame: True  # type: ignore[assignment]
+        self.next = 0
+
+    def signs(self, share: float) -> int:
+        return self.next
+
+
+def gate(*frames: int | None) -> list[int]:
+    """Give the counts for loud frames with these signs of a voice; None is silence."""
+    detector, counts = Scripted(), []
+    for sign in frames:
+        detector.next = sign or 0
+        counts.append(detector(SILENT if sign is None else LOUD))
+    return counts
+
+
+@pytest.mark.parametrize(
+    "frames",
+    [(2, 2, 1), (2, 1, 2), (1, 2, 2), (2, 2, 2), (2, 0, 0, 1, 0, 0, 0, 2), (1, 1, 1, 2, 2)],
+)
+def test_two_sure_signs_and_a_little_more_within_8_frames_are_a_voice(frames):
+    *before, last = gate(*frames)
+    assert not any(before)
+    assert last == len(frames)  # dated back to where the sound began
+
+
+@pytest.mark.parametrize(
+    "frames",
+    [
+        (2, 2),
+        (2, 1, 1, 1, 1, 1, 1, 1),
+        (1, 1, 1, 1, 1, 1, 1, 1),
+        (2, 1, 0, 0, 0, 0, 0, 0, 2),
+        (1, 2, 0, 0, 0, 0, 0, 0, 2),
+    ],
+)
+def test_fewer_signs_or_signs_too_far_apart_are_none(frames):
+    assert not any(gate(*frames))
+
+
+def test_the_gate_stays_open_for_what_is_unvoiced_in_a_word():
+    counts = gate(2, 2, 2, *[0] * 30)
+    assert counts == [0, 0, 3, *[1] * (5 + 19), *[0] * 6]  # 8 frames are convinced, and 19 follow
+
+
+def test_a_single_sure_sign_holds_an_open_gate():
+    counts = gate(2, 2, 2, *[0] * 15, 2, *[0] * 25)
+    assert counts == [0, 0, 3, *[1] * (15 + 1 + 19), *[0] * 6]
+
+
+def test_perhaps_a_voice_does_not_hold_it():
+    assert sum(gate(2, 2, 2, *[0] * 15, *[1] * 25)) == 3 + 5 + 19
+
+
+def test_silence_is_no_speech_though_the_gate_is_open():
+    assert gate(2, 2, 2, None, None, 0, 0) == [0, 0, 3, 0, 0, 1, 1]
+
+
+@pytest.mark.parametrize(("silent", "count"), [(1, 9 + 1), (4, 9 + 4), (5, 3), (8, 3)])
+def test_a_sound_goes_on_over_a_gap_of_up_to_4_frames(silent, count):
+    assert gate(*[0] * 6, *[None] * silent, 2, 2, 2)[-1] == count
+
+
+@pytest.mark.parametrize(("before", "count"), [(22, 25), (23, 25), (60, 25), (21, 24)])
+def test_a_voice_is_dated_back_by_half_a_second_at_most(before, count):
+    assert gate(*[0] * before, 2, 2, 2)[-1] == count
+
+
+def test_silence_that_was_never_broken_dates_nothing_back():
+    assert gate(*[None] * 10, 2, 2, 2)[-1] == 3
+
+
+@pytest.mark.parametrize(("threshold", "decibels"), [(0.0, -15), (0.5, 0), (1.0, 15)])
+def test_a_threshold_moves_the_least_loudness_by_15_db_each_way(threshold, decibels):
+    detector = Scripted()
+    detector.demand(threshold)
+    assert 10 * np.log10(detector.above_floor / 2.0) == pytest.approx(decibels)
+
+
+@pytest.mark.parametrize(("above", "count"), [(1.9, 0), (2.1, 1)])
+def test_speech_stands_3_db_above_the_noise(above, count):
+    detector = Scripted()
+    noise = np.full(FRAME, 1_000, np.int16)
+    for _ in range(200):
+        detector(noise)
+    detector.open = 5
+    assert detector(np.full(FRAME, round(1_000 * above**0.5), np.int16)) == count
+
+
+def test_what_webrtcvad_takes_for_none_is_none():
+    detector = Scripted()
+    detector.webrtc = lambda frame: False  # type: ignore[assignment]
+    detector.next = 2
+    assert not any(detector(LOUD) for _ in range(20))
+
+
+# ---- the signs themselves -----------------------------------------------------------------------
+
+
+def signs(samples: Pcm) -> list[int]:
+    """Give the sign of each frame, once there are 60 ms of it."""
+    detector, found = SpeechDetector(), []
+    detector.webrtc = lambda frame: True  # type: ignore[assignment]
+    rate = SpeechDetector.signs
+
+    class Watched(SpeechDetector):
+        def signs(self, share: float) -> int:
+            found.append(rate(self, share))
+            return found[-1]
+
+    detector.__class__ = Watched
+    for frame in samples[: samples.size // FRAME * FRAME].reshape(-1, FRAME):
+        detector(frame)
+    return found[3:]
+
+
+def glottis(hertz: float, formants: np.ndarray, seconds: float = 1.0) -> Pcm:
+    """Make a voice of this pitch, of which the first formant moves as given (in Hz)."""
+    t = np.arange(round(seconds * SAMPLE_RATE)) / SAMPLE_RATE
+    at = np.interp(t, np.linspace(0, seconds, formants.size), formants)
+    wave = sum(
+        np.exp(-(((k * hertz - at) / 150) ** 2)) * np.sin(2 * np.pi * k * hertz * t)
+        for k in range(1, int(2_000 / hertz))
+    )
+    return from_float(0.3 * wave / np.abs(wave).max())
+
+
+@pytest.mark.parametrize("hertz", [75, 120, 220, 380])
+def test_what_is_periodic_and_moves_is_a_voice(hertz):
+    moving = glottis(hertz, np.array([300.0, 900.0] * 4))
+    assert np.mean(np.array(signs(moving)) == 2) > 0.3
+
+
+@pytest.mark.parametrize("hertz", [120, 220])
+def test_what_is_periodic_and_stands_still_is_none(hertz):
+    assert not any(signs(glottis(hertz, np.array([500.0, 500.0]))))
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_what_is_not_periodic_is_none(seed):
+    noise = from_float(0.2 * np.random.default_rng(seed).standard_normal(SAMPLE_RATE))
+    assert np.mean(signs(noise)) < 0.05
+
+
+def test_a_vowel_behind_a_fricative_needs_not_move():
+    rng = np.random.default_rng(3)
+    hiss = np.diff(rng.standard_normal(SAMPLE_RATE // 5 + 1), n=1)
+    hiss = np.convolve(hiss, [1, -2, 1], "same")
+    vowel = glottis(150, np.array([500.0, 500.0]), 0.1)
+    word = np.concatenate([from_float(0.05 * hiss), vowel])
+    assert 2 in signs(word)[-5:]
+    assert 2 not in signs(np.concatenate([np.zeros_like(from_float(hiss)), vowel]))[-2:]
