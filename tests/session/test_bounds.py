@@ -5,11 +5,13 @@ from __future__ import annotations
 import pytest
 from talking import (
     MS,
+    asked,
     codes,
     kinds,
     loud,
     names,
     new_session,
+    notices,
     order,
     quiet,
     receive,
@@ -20,6 +22,7 @@ from talking import (
     write,
 )
 
+from realtime.engine.api import UserTurn
 from realtime.session.events import (
     CancelAsked,
     ClearAsked,
@@ -90,6 +93,70 @@ def test_a_turn_is_cut_before_it_could_overrun_its_limit_and_not_sooner():
         effects = receive(session, *[loud(1000)] * 100)
         assert len(told(effects, Committed)[0].item.clips) == windows
         assert session.conversation.items[0].clips[0].pcm.size > 28_000 * MS
+
+
+# ---- long turns ----------------------------------------------------------------------------------
+
+
+def test_a_long_turn_becomes_several_parts_without_loss():
+    session = new_session()
+    effects = receive(session, loud(70_000), quiet(600))
+    assert kinds(effects) == ["SpeechStarted", "SpeechStopped", "Generate"]
+    parts = asked(effects)[0].request.turns[0].parts
+    assert len(parts) == 3
+    assert sum(len(clip.pcm) for clip in parts) == 70_200 * MS
+    assert all(len(clip.pcm) <= 30_000 * MS for clip in parts)
+
+
+def test_a_monologue_is_answered_at_the_limit_of_a_turn():
+    session = new_session(max_turn_s=60)
+    effects = receive(session, *[loud(1000)] * 100)
+    assert kinds(effects) == ["SpeechStarted", "SpeechStopped", "Trouble", "Generate"]
+    assert codes(effects) == ["turn_too_long"]
+    (cut,) = notices(effects, SpeechStopped)
+    reply(session, "I see.")
+    effects = receive(session, quiet(600))
+    assert kinds(effects) == ["SpeechStarted", "SpeechStopped", "Generate"]
+    (started,), (stopped,) = notices(effects, SpeechStarted), notices(effects, SpeechStopped)
+    assert (started.at, stopped.at) == (cut.at, 100_200 * MS)
+    assert stopped.duration == stopped.at - cut.at
+    (generate,) = asked(effects)
+    first, _, second = generate.request.turns
+    total = sum(len(clip.pcm) for turn in (first, second) for clip in turn.parts)
+    assert total == 100_200 * MS
+
+
+def test_speech_on_behind_a_turn_that_was_too_long_interrupts_its_answer_when_it_is_a_turn():
+    session = new_session(max_turn_s=60)
+    receive(session, *[loud(1000)] * 61)
+    reply(session, "I", " see", done=False)
+    assert kinds(receive(session, *[loud(1000)] * 2)) == []
+    effects = receive(session, quiet(600))
+    assert kinds(effects)[:4] == ["SpeechStarted", "Cancel", "Cancelled", "Final"]
+    assert kinds(effects)[4:] == ["SpeechStopped", "Generate"]
+
+
+def test_no_more_speech_behind_a_turn_that_was_too_long_is_told_no_more():
+    session = new_session(max_turn_s=60)
+    receive(session, *[loud(1000)] * 61)
+    receive(session, ClearAsked(), *[quiet(1000)] * 3)
+    assert kinds(speak(session)) == [
+        *("SpeechStarted", "Cancel", "Cancelled", "Final"),
+        *("SpeechStopped", "Generate"),
+    ]
+
+
+def test_a_long_conversation_loses_its_oldest_turns_and_says_so():
+    session = new_session(budget_tokens=200)
+    for _ in range(4):
+        effects = speak(session, 1000)
+        if codes(effects):
+            break
+        reply(session, "Yes.")
+    assert codes(effects) == ["conversation_trimmed"]
+    turns = asked(effects)[0].request.turns
+    assert isinstance(turns[0], UserTurn)
+    assert session.conversation.tokens() <= 200
 
 
 # ---- silence ------------------------------------------------------------------------------------
