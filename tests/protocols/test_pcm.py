@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from realtime.audio.g711 import decode_alaw, decode_mulaw
+from realtime.audio.ingest import AudioFormat
 from realtime.errors import BadMessage, ProtocolError, TooMuch, WrongType
 from realtime.protocols import Reply
 from realtime.protocols.pcm import (
@@ -339,3 +340,65 @@ def test_a_wrong_parameter_is_named_with_what_is_allowed(query, words):
     assert error.value.code == "bad_parameter"
     assert all(word in str(error.value) for word in words)
     assert len(str(error.value)) < 200
+
+
+def test_the_bounds_are_those_of_the_documentation():
+    assert (MAX_MESSAGE, MAX_TEXT) == (1024 * 1024, 16 * 1024)
+    assert RATES == (8_000, 16_000, 24_000, 44_100, 48_000)
+    assert ENCODINGS == ("s16le", "mulaw", "alaw")
+
+
+def test_a_message_of_a_mebibyte_is_taken():
+    assert sum(event.pcm.size for event in decode(bytes(MAX_MESSAGE))) == MAX_MESSAGE // 2
+    commit = '{"type":"commit"}'
+    assert decode(commit + " " * (MAX_MESSAGE - len(commit))) == [events.CommitAsked()]
+
+
+def test_a_message_that_is_too_long_says_how_long_it_is():
+    for message in (bytes(MAX_MESSAGE + 1), " " * (MAX_MESSAGE + 1)):
+        with pytest.raises(TooMuch, match="may have 1048576 bytes; this one has 1048577"):
+            decode(message)
+
+
+@pytest.mark.parametrize("field", ["turn", "chars"])
+def test_counts_go_from_nothing_to_the_largest_of_32_bits(field):
+    for value in (0, 2**31 - 1):
+        (played,) = decode({"type": "played", "turn": 1, "chars": 1, field: value})
+        assert getattr(played, field) == value
+    for value in (-1, 2**31):
+        with pytest.raises(BadMessage, match=field):
+            decode({"type": "played", "turn": 1, "chars": 1, field: value})
+
+
+@pytest.mark.parametrize("type", ["text", "instruction"])
+def test_text_is_counted_in_characters_and_in_bytes(type):
+    decode({"type": type, "text": "é" * (MAX_TEXT // 2)})
+    for text in ("x" * (MAX_TEXT + 1), "é" * (MAX_TEXT // 2 + 1)):
+        with pytest.raises(BadMessage):
+            decode({"type": type, "text": text})
+
+
+@pytest.mark.parametrize("fill", [0, 200 << 10])
+def test_a_whole_object_is_a_message_that_is_not_understood_however_long_it_is(fill):
+    with pytest.raises(BadMessage, match="not understood"):
+        decode(json.dumps({"type": "dance", "x": "y" * fill}))
+    with pytest.raises(WrongType, match="JSON object with a `type`"):
+        decode(json.dumps(["dance", "y" * fill]))
+
+
+def test_half_a_character_is_no_utf_8():
+    with pytest.raises(WrongType, match="not UTF-8"):
+        decode('{"type":"text","text":"\ud83d"}')
+
+
+@pytest.mark.parametrize(("value", "turn"), [("0", 0), ("999999999", 999_999_999)])
+def test_a_turn_is_a_number_of_up_to_nine_digits(value, turn):
+    assert Parameters.parse({"turn": value}).turn == turn
+
+
+@pytest.mark.parametrize("rate", RATES)
+@pytest.mark.parametrize("encoding", ENCODINGS)
+def test_every_rate_and_encoding_can_be_asked_for(rate, encoding):
+    found = Parameters.parse({"rate": str(rate), "encoding": encoding, "conversation": ""})
+    assert found == Parameters(rate, encoding)
+    assert PcmCodec(rate, encoding).ingest.format == AudioFormat(encoding, rate)

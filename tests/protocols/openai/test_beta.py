@@ -6,7 +6,7 @@ import pytest
 from protocols.openai.wire import APPLIED, EXPIRES, Wire, kinds, spoken, started
 
 from realtime.engine.api import Sampling, Usage
-from realtime.protocols.openai.beta import modern, old_param
+from realtime.protocols.openai.beta import modern, old_event, old_item, old_param
 from realtime.protocols.openai.errors import BadEvent
 from realtime.protocols.openai.shapes import PatchJson
 from realtime.session import events
@@ -233,3 +233,91 @@ def test_fields_have_their_old_names(param, old):
 def test_every_old_name_has_a_place_in_the_session():
     flat = {"modalities": ["text"], "voice": "x", "speed": 1.0, "max_response_output_tokens": 5}
     assert set(modern(flat, "session")) <= set(PatchJson.__struct_fields__)
+
+
+@pytest.mark.parametrize(
+    ("name", "place"),
+    [
+        ("modalities", "output_modalities"),
+        ("max_response_output_tokens", "max_output_tokens"),
+        ("input_audio_format", "audio.input.format"),
+        ("input_audio_transcription", "audio.input.transcription"),
+        ("input_audio_noise_reduction", "audio.input.noise_reduction"),
+        ("turn_detection", "audio.input.turn_detection"),
+        ("output_audio_format", "audio.output.format"),
+        ("voice", "audio.output.voice"),
+        ("speed", "audio.output.speed"),
+    ],
+)
+def test_every_flat_field_goes_to_its_place_and_is_blamed_by_its_name(name, place):
+    value = "pcm16" if name.endswith("format") else "x"
+    whole = modern({name: value, "instructions": "y"}, "session")
+    assert whole.pop("instructions") == "y"
+    for key in place.split("."):
+        assert list(whole) == [key]
+        whole = whole[key]
+    assert whole == ({"type": "audio/pcm"} if value == "pcm16" else "x")
+    for rest in ("", ".type", "[0]"):
+        assert old_param(f"session.{place}{rest}") == f"session.{name}{rest}"
+    assert old_param(f"session.{place}", given=("temperature",)) == f"session.{place}"
+    assert old_param(f"session.{place}", given=(name,)) == f"session.{name}"
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [("pcm16", "audio/pcm"), ("g711_ulaw", "audio/pcmu"), ("g711_alaw", "audio/pcma")],
+)
+def test_formats_have_old_names(old, new):
+    flat = {"input_audio_format": old, "output_audio_format": old}
+    audio = modern(flat, "session")["audio"]
+    assert audio == {"input": {"format": {"type": new}}, "output": {"format": {"type": new}}}
+    with pytest.raises(BadEvent, match="must be one of pcm16, g711_ulaw, g711_alaw") as error:
+        modern({"input_audio_format": new}, "session")
+    assert error.value.param == "session.input_audio_format"
+
+
+@pytest.mark.parametrize("both", [["text", "audio"], ["audio", "text"]])
+def test_text_and_audio_were_one_answer_in_the_beta(both):
+    assert modern({"modalities": both}, "response") == {"output_modalities": ["audio"]}
+
+
+def test_two_values_for_one_thing_are_refused_and_the_same_twice_is_not():
+    nested = {"audio": {"output": {"voice": "ash"}}}
+    assert modern({**nested, "voice": "ash"}, "response") == nested
+    with pytest.raises(BadEvent) as error:
+        modern({**nested, "voice": "sage"}, "response")
+    assert str(error.value) == (
+        "'response.voice' and 'response.audio.output.voice' stand for the same and differ."
+    )
+    assert error.value.param == "response.voice"
+
+
+def test_what_the_client_sent_stays_as_it_is():
+    sent = {"audio": {"input": {}}, "voice": "ash"}
+    modern(sent, "session")
+    assert sent == {"audio": {"input": {}}, "voice": "ash"}
+
+
+@pytest.mark.parametrize(
+    ("kind", "old"),
+    [
+        ("conversation.item.added", "conversation.item.created"),
+        ("response.output_text.delta", "response.text.delta"),
+        ("response.output_text.done", "response.text.done"),
+        ("conversation.item.done", None),
+        ("input_audio_buffer.timeout_triggered", None),
+        ("error", "error"),
+    ],
+)
+def test_events_have_their_old_names_or_none(kind, old):
+    told = old_event({"type": kind, "event_id": "e"})
+    assert told == (None if old is None else {"type": old, "event_id": "e"})
+
+
+def test_only_an_assistants_message_has_other_content():
+    part = {"type": "output_text", "text": "x"}
+    message = {"type": "message", "role": "assistant", "content": [part]}
+    assert old_item(message)["content"] == [{"type": "text", "text": "x"}]
+    assert message["content"] == [part]
+    for item in ({**message, "role": "user"}, {**message, "type": "function_call"}):
+        assert old_item(item) == item

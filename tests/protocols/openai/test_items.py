@@ -17,6 +17,7 @@ from realtime.protocols.openai.items import (
     MAX_INPUT,
     read_input,
     read_item,
+    show_answer,
     show_item,
     spoken_index,
 )
@@ -327,3 +328,68 @@ def test_where_the_audio_stands_in_an_item():
     assert spoken_index(UserItem("i", ("a", "b", clip, clip))) == 2
     assert spoken_index(UserItem("i", ("a",))) == 0
     assert spoken_index(SystemItem("i", "a")) == 0
+
+
+def test_an_item_may_have_64_parts_and_a_response_256_items():
+    assert (MAX_CONTENT, MAX_INPUT) == (64, 256)
+    assert len(read_item(message("user", *[text("x")] * 64), PCM).parts) == 64
+    assert len(read_input([message("user", text("x"))] * 256, PCM)) == 256
+
+
+KEPT = [
+    *MCP,
+    {"type": "function_call", "name": "f", "arguments": "{}"},
+    {"type": "function_call_output", "call_id": "c", "output": "5"},
+]
+
+
+@pytest.mark.parametrize("item", KEPT, ids=lambda item: item["type"])
+def test_what_is_kept_has_all_that_it_must_have(item):
+    read_item(item, PCM)
+    for field in item.keys() - {"type"}:
+        rest = {name: value for name, value in item.items() if name != field}
+        with pytest.raises(BadEvent) as error:
+            read_item(rest, PCM, "response.input[0]")
+        assert error.value.param == f"response.input[0].{field}"
+        assert error.value.reason == "missing_required_parameter"
+
+
+def test_other_types_are_told_which_there_are():
+    with pytest.raises(BadEvent) as error:
+        read_item({"type": "dance"}, PCM)
+    for item in KEPT:
+        assert item["type"] in str(error.value)
+    assert str(error.value).startswith("There are items of type message, ")
+
+
+@pytest.mark.parametrize("parts", [1, 2])
+def test_the_last_sample_of_five_minutes_is_taken_and_one_more_is_not(parts):
+    size = 2 * 16_000 * 300 // parts
+    clips = [audio(bytes(size)) for _ in range(parts)]
+    assert sum(len(part) for part in read_item(message("user", *clips), PCM).parts) == 4_800_000
+    clips[-1] = audio(bytes(size + 2))
+    with pytest.raises(BadEvent, match="300 seconds of audio"):
+        read_item(message("user", *clips), PCM)
+
+
+def test_what_was_written_and_said_is_counted_together():
+    half = "x" * 8_192
+    read_item(message("user", text(half), audio(b"", transcript=half)), PCM)
+    with pytest.raises(BadEvent, match="16384 bytes of UTF-8; it has 16385"):
+        read_item(message("user", text(half + "x"), audio(b"", transcript=half)), PCM)
+
+
+def test_the_transcript_is_that_of_the_first_recording_that_has_one():
+    item = message("user", audio(b""), audio(b"", transcript="a"), audio(b"", transcript="b"))
+    assert read_item(item, PCM).transcript == "a"
+
+
+@pytest.mark.parametrize("status", ["in_progress", "completed", "incomplete"])
+def test_an_item_is_shown_with_its_status(status):
+    for item in (SystemItem("i", "x"), spoken("i"), Answer("i", 1), OtherItem("i", KEPT[0])):
+        assert show_item(item, status=status)["status"] == status
+
+
+def test_of_an_answer_nothing_may_be_there_yet():
+    assert show_answer("i", None, "in_progress")["content"] == []
+    assert show_answer("i", "", "completed")["content"] == [text("", "output_text")]
