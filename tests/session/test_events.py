@@ -71,3 +71,10 @@ def test_an_end_tells_no_more_than_is_known():
     assert (final.reason, final.failure) == (None, None)
     assert events.ResponseEnded("r", "stop").usage is None
     assert events.Transcribed("i", "Yes.", 1.0).failure is None
+    assert events.Partial(1, 0, "Yes.").response == ""
+    started, stopped = events.SpeechStarted(0), events.SpeechStopped(0, 0)
+    assert (started.item, started.start, stopped.item) == ("", 0, "")
+
+
+def test_the_place_before_every_item_has_the_name_that_a_peer_gives_it():
+    assert events.FRONT == "root"

@@ -34,6 +34,16 @@ def test_every_joint_state_is_in_the_table():
     assert all(target in TABLE for moves in TABLE.values() for target in moves.values())
 
 
+def test_states_and_moves_have_the_words_of_the_picture():
+    assert [user.value for user in User] == ["silent", "speaking", "paused"]
+    assert [response.value for response in Response] == ["none", "waiting", "responding"]
+    assert [move.value for move in Move] == [move.name.lower() for move in Move]
+
+
+def test_nobody_speaks_and_nothing_is_due_at_first():
+    assert (Turns().user, Turns().response) == START
+
+
 def test_every_state_is_reached_from_the_start_and_leads_back_to_it():
     def reached(start):
         seen, new = {start}, {start}
