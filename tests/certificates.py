@@ -1,9 +1,10 @@
-"""Certificates for the tests of TLS."""
+"""Certificates for the tests of TLS: self-signed, as one makes them at home."""
 
 from __future__ import annotations
 
 import datetime
 import ipaddress
+import ssl
 from pathlib import Path
 
 from cryptography import x509
@@ -31,8 +32,19 @@ def make(folder: Path) -> None:
     (folder / "nonsense.pem").write_text("nonsense")
 
 
-def certificate_of(key: ec.EllipticCurvePrivateKey) -> x509.Certificate:
-    """Make a certificate for 127.0.0.1."""
+def self_signed(folder: Path, host: str = "127.0.0.1") -> tuple[str, ssl.SSLContext]:
+    """Make cert.pem and key.pem for an address; give the first, and a server's side that has it."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    plain = serialization.NoEncryption()
+    (folder / "cert.pem").write_bytes(certificate_of(key, host).public_bytes(PEM))
+    (folder / "key.pem").write_bytes(key.private_bytes(PEM, PKCS8, plain))
+    server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    server.load_cert_chain(folder / "cert.pem", folder / "key.pem")
+    return str(folder / "cert.pem"), server
+
+
+def certificate_of(key: ec.EllipticCurvePrivateKey, host: str = "127.0.0.1") -> x509.Certificate:
+    """Make a certificate for an address."""
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "realtime")])
     now = datetime.datetime.now(datetime.UTC)
     return (
@@ -40,7 +52,7 @@ def certificate_of(key: ec.EllipticCurvePrivateKey) -> x509.Certificate:
         .not_valid_before(now - datetime.timedelta(days=1))
         .not_valid_after(now + datetime.timedelta(days=1))
         .add_extension(
-            x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), False
+            x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address(host))]), False
         )
         .sign(key, hashes.SHA256())
     )

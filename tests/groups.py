@@ -28,31 +28,26 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 class Account:
-    """Tests and seconds by group, and second chances; the plugin gives no more than are allowed."""
+    """Tests by group, when they ran, and second chances; the plugin gives no more than allowed."""
 
     def __init__(self, allowed: int | None) -> None:
         self.allowed = allowed
         self.tests = dict.fromkeys(GROUPS, 0)
-        self.seconds = dict.fromkeys(GROUPS, 0.0)
+        self.spans: dict[str, tuple[float, float]] = {}
         self.reruns = 0
-        self.group = UNIT
-
-    @pytest.hookimpl(tryfirst=True)
-    def pytest_runtest_protocol(self, item: pytest.Item) -> None:
-        """Remember whose reports come next."""
-        self.group = group_of(item)
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        """Count."""
-        self.seconds[self.group] += report.duration
+        """Count; what several processes run at once takes from the first start to the last end."""
+        group = next((name for name in GROUPS if name in report.keywords), UNIT)
+        began, ended = self.spans.get(group, (report.start, report.stop))
+        self.spans[group] = (min(began, report.start), max(ended, report.stop))
         if report.when == "setup":
             again = getattr(report, "rerun", 0) > 0
             self.reruns += again
-            self.tests[self.group] += not again
+            self.tests[group] += not again
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         """Print what each group took, and the second chances, also none."""
-        for group, tests in self.tests.items():
-            if tests:
-                terminalreporter.write_line(f"{group}: {tests} in {self.seconds[group]:.0f} s")
+        for group, (began, ended) in self.spans.items():
+            terminalreporter.write_line(f"{group}: {self.tests[group]} in {ended - began:.0f} s")
         terminalreporter.write_line(f"reruns: {self.reruns} of {self.allowed} allowed")

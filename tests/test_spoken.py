@@ -39,10 +39,10 @@ INDEX = json.loads((SAMPLES / "samples.json").read_text())
 FAST = 20.0  # times real time: the server's clock is the audio
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory):
-    with serving(tmp_path_factory.mktemp("server") / "log") as (_, address):
-        yield f"ws://{address}"
+@pytest.fixture
+def server(server):
+    """Address of the server that everybody may use, as our own client takes it."""
+    return f"ws://{server}"
 
 
 def sample(name: str) -> Question:

@@ -6,7 +6,7 @@ import asyncio
 import ssl
 
 import pytest
-from certificate import self_signed
+from certificates import self_signed
 from fake_pcm_server import FakePcmServer, serving
 
 from client import ServerUnreachable, Untrusted, connect

@@ -1,18 +1,10 @@
-"""One real server with the bundled model, and the stock clients that talk to it."""
+"""The stock clients that talk to the server."""
 
 from __future__ import annotations
 
 import pytest
 from conformance.peer import connected
 from conformance.schema import NODE_MISSING, Zod
-from serving import serving
-
-
-@pytest.fixture(scope="session")
-def server(tmp_path_factory):
-    """Host and port of a server that everybody may use."""
-    with serving(tmp_path_factory.mktemp("server") / "log") as (_, address):
-        yield address
 
 
 @pytest.fixture(scope="session")

@@ -63,9 +63,9 @@ class Agents:
         async for frame in self.microphone.frames(sample(name) + bytes(48 * quiet_ms)):
             await self.tell("audio", audio=b64(frame))
 
-    async def interrupt(self, name: str) -> None:
-        """Say a sample and a second of silence in one message, before an answer is over."""
-        await self.tell("audio", audio=b64(sample(name) + bytes(48_000)))
+    async def interrupt(self, interruption: str) -> None:
+        """Say what was made before, before an answer is over."""
+        await self.tell("audio", audio=interruption)
 
     @property
     def history(self) -> list[tuple[str, str | None]]:
@@ -76,6 +76,11 @@ class Agents:
             for item in (histories or [[]])[-1]
             for part in item["content"]
         ]
+
+
+def interruption(name: str) -> str:
+    """Make a sample and a second of silence one message; no time for that during an answer."""
+    return b64(sample(name) + bytes(48_000))
 
 
 @asynccontextmanager

@@ -118,10 +118,13 @@ class Peer:
         await self.send_audio(self.encode(read(SAMPLES / name)))
         await self.quiet(quiet_ms)
 
-    async def interrupt(self, name: str) -> None:
-        """Say a sample and a second of silence in one message, before an answer is over."""
-        sound = self.encode(read(SAMPLES / name)) + self.microphone.silence * 50
-        await self.connection.input_audio_buffer.append(audio=b64(sound))
+    def interruption(self, name: str) -> str:
+        """Make a sample and a second of silence one message; no time for that during an answer."""
+        return b64(self.encode(read(SAMPLES / name)) + self.microphone.silence * 50)
+
+    async def interrupt(self, interruption: str) -> None:
+        """Say what was made before, before an answer is over."""
+        await self.connection.input_audio_buffer.append(audio=interruption)
 
     def telephone(self, encode: Callable[[Pcm], bytes]) -> None:
         """Speak in G.711 from now on: 8,000 bytes a second."""

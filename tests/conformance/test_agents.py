@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from conformance.node_agents import agents
+from conformance.node_agents import agents, interruption
 from conformance.peer import INDEX
 from conformance.schema import NODE_MISSING, NODE_REASON
 
@@ -65,10 +65,11 @@ async def test_push_to_talk(server):
 
 
 async def test_speech_interrupts(server):
+    second = interruption("what-is-two-plus-three.wav")
     async with agents(server, SERVER_VAD) as peer:
         await peer.tell("message", text="count to twenty")
         await peer.event("response.output_text.delta")
-        await peer.interrupt("what-is-two-plus-three.wav")
+        await peer.interrupt(second)
         done = await peer.event("response.done")
         assert done["response"]["status"] == "cancelled"
         (part,) = done["response"]["output"][0]["content"]

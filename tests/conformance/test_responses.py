@@ -32,9 +32,10 @@ def said(peer, response):
 
 async def test_speech_interrupts_a_spoken_answer_and_is_answered(connect):
     async with connect() as peer:
+        interruption = peer.interruption("what-is-two-plus-three.wav")
         await peer.say("count-to-twenty.wav")
         first = await peer.until("response.output_text.delta")
-        await peer.interrupt("what-is-two-plus-three.wav")
+        await peer.interrupt(interruption)
         await peer.until("input_audio_buffer.speech_started")
         done = await peer.until("response.done")
         assert (done.response.id, done.response.status) == (first.response_id, "cancelled")

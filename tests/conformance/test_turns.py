@@ -235,9 +235,10 @@ async def test_who_answers_and_who_interrupts(connect, respond, interrupt):
             await peer.connection.response.create()
         assert await peer.answer() == "Paris."
         await peer.write("count to twenty")
+        interruption = peer.interruption("turn-on-the-kitchen-light.flac")
         await peer.connection.response.create()
         await peer.until("response.output_text.delta")
-        await peer.interrupt("turn-on-the-kitchen-light.flac")
+        await peer.interrupt(interruption)
         done = (await peer.until("response.done")).response
         assert done.status == ("cancelled" if interrupt else "completed")
         if not respond:

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import certificates
 import pytest
-import uvloop
+from event_loop import pytest_asyncio_loop_factories
 
-
-def pytest_asyncio_loop_factories(config, item):
-    return {"uvloop": uvloop.new_event_loop}
+__all__ = ["files", "pytest_asyncio_loop_factories"]
 
 
 @pytest.fixture(scope="session")

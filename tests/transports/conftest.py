@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import uvloop
+from event_loop import pytest_asyncio_loop_factories
 
-
-def pytest_asyncio_loop_factories(config, item):
-    return {"uvloop": uvloop.new_event_loop}
+__all__ = ["pytest_asyncio_loop_factories"]

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
-from certificate import self_signed
+from certificates import self_signed
 from fake_pcm_server import FakePcmServer, hush, serving_in_thread, tone
 from typer.testing import CliRunner
 
