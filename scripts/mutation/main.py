@@ -27,12 +27,14 @@ from __future__ import annotations
 
 import argparse
 import os
+import shutil
 import sys
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from mutation import forks, sample
 from mutation.operators import Mutant
@@ -169,7 +171,8 @@ def try_all(tree: Path, todo: Sequence[Mutant], chosen: argparse.Namespace) -> N
         pid = os.fork()
         if pid == 0:
             try:
-                with forks.copied() as own:
+                with TemporaryDirectory(prefix="mutants-") as folder:
+                    own = Path(shutil.copytree(tree, Path(folder, "tree")))
                     try_some(own, todo[job :: chosen.jobs], tests, chosen)
             finally:
                 sys.stdout.flush()
