@@ -29,8 +29,11 @@ def sizes(made: Step) -> dict[int, int]:
     return {part.serial: part.stop - part.start for part in made.parts}
 
 
+SETTINGS = {"slots": 8, "queue": 64, "chunk": 256, "block": 4, "cells": 4000}
+
+
 def filled(*serials: int, prompt: int = 5, **config) -> Scheduler:
-    scheduler = Scheduler(SchedulerConfig(**{"slots": 8, "block": 4, "cells": 4000} | config))
+    scheduler = Scheduler(SchedulerConfig(**SETTINGS | config))
     for serial in serials:
         scheduler.add(serial, prompt_of(serial, prompt), conversation=f"c{serial}")
     return scheduler
@@ -198,7 +201,7 @@ def test_side_work_takes_a_copy_of_what_its_conversation_is_at():
 
 
 def test_a_new_conversation_takes_over_what_others_begin_with():
-    scheduler = Scheduler(SchedulerConfig(slots=3, cells=4000))
+    scheduler = Scheduler(SchedulerConfig(slots=3, queue=64, chunk=256, cells=4000))
     preamble = list(range(100, 110))
     scheduler.add(1, [*preamble, ("a", 0), 7], conversation="c1", head=10)
     run(scheduler, 1)
@@ -215,7 +218,7 @@ def test_a_new_conversation_takes_over_what_others_begin_with():
 
 
 def test_what_a_user_wrote_is_taken_over_by_nobody():
-    scheduler = Scheduler(SchedulerConfig(slots=3, cells=4000))
+    scheduler = Scheduler(SchedulerConfig(slots=3, queue=64, chunk=256, cells=4000))
     written = list(range(100, 140))
     scheduler.add(1, written, conversation="c1", head=10)
     run(scheduler, 1)
@@ -224,7 +227,7 @@ def test_what_a_user_wrote_is_taken_over_by_nobody():
 
 
 def test_what_is_computed_about_as_soon_is_not_copied():
-    scheduler = Scheduler(SchedulerConfig(slots=3, cells=4000))
+    scheduler = Scheduler(SchedulerConfig(slots=3, queue=64, chunk=256, cells=4000))
     scheduler.add(1, [100, 101, 102, ("a", 0)], conversation="c1")
     run(scheduler, 1)
     scheduler.add(2, [100, 101, 102, ("b", 0)], conversation="c2", head=3)
@@ -274,7 +277,7 @@ def test_when_cells_run_out_the_latest_waits_and_goes_on_later():
 )
 def test_a_scheduler_that_can_run_nothing_is_refused(wrong):
     with pytest.raises(ValueError, match=r"at least"):
-        SchedulerConfig(**wrong)
+        SchedulerConfig(**SETTINGS | wrong)
 
 
 @given(st.lists(st.integers(0, 1), max_size=600), st.integers(0, 600))
@@ -285,12 +288,6 @@ def test_what_two_rows_have_in_common(row, cut):
 
 
 # Bounds, one off ---------------------------------------------------------------------------------
-
-
-def test_what_is_kept_to_without_a_word():
-    assert SchedulerConfig() == SchedulerConfig(
-        slots=8, queue=64, chunk=256, cells=65_536, block=64
-    )
 
 
 @pytest.mark.parametrize(
@@ -304,7 +301,7 @@ def test_what_is_kept_to_without_a_word():
     ],
 )
 def test_the_smallest_scheduler_runs(least):
-    scheduler = Scheduler(SchedulerConfig(**{"cells": 4000} | least))
+    scheduler = Scheduler(SchedulerConfig(**SETTINGS | least))
     scheduler.add(1, [7])
     assert step(scheduler).parts == (Part(1, 0, 1, 0, True),)
 
@@ -615,7 +612,7 @@ class World:
     """A scheduler with cells that hold what is computed into them, and answers that say tokens."""
 
     def __init__(self, **config) -> None:
-        self.scheduler = Scheduler(SchedulerConfig(**config))
+        self.scheduler = Scheduler(SchedulerConfig(**SETTINGS | config))
         self.config = self.scheduler.config
         self.memory: list[object] = [None] * self.config.cells
         self.live: dict[int, list[object]] = {}
