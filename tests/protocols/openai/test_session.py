@@ -16,9 +16,12 @@ from realtime.protocols.openai.session import (
     MAX_SESSION,
     Defaults,
     default_session,
+    hangover,
     merge,
     read_session,
+    sampling,
     turn_settings,
+    unless,
 )
 from realtime.protocols.openai.shapes import MAX_TOOLS
 from realtime.session.settings import TurnSettings
@@ -506,3 +509,108 @@ def test_whatever_is_taken_leaves_a_whole_session_that_means_something(given_pat
 
 def patch_of(session: dict) -> dict:
     return json.loads(json.dumps(session))
+
+
+# ---- bounds and words ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("eagerness", "hangover_ms"), [("low", 1_000), ("medium", 500), ("auto", 500), ("high", 300)]
+)
+def test_eagerness_stretches_the_hangover(eagerness, hangover_ms):
+    shown = detection({"type": "semantic_vad", "eagerness": eagerness})
+    assert hangover(shown, DEFAULTS) == hangover_ms
+
+
+def test_a_stretched_hangover_keeps_to_what_the_endpointer_can_do():
+    low, high = ({"type": "semantic_vad", "eagerness": how} for how in ("low", "high"))
+    assert hangover(low, Defaults(hangover_ms=40_000)) == 60_000
+    assert hangover(high, Defaults(hangover_ms=50, min_hangover_ms=40)) == 40
+
+
+@pytest.mark.parametrize(
+    "field", ["id", "object", "model", "expires_at", "resume", "client_secret", "nonsense"]
+)
+def test_what_only_we_say_and_what_nobody_knows_changes_nothing(field):
+    value = "x" if field == "model" else {"value": "x"}
+    assert update({field: value}) == DEFAULT
+
+
+@pytest.mark.parametrize(
+    ("place", "first", "second"),
+    [
+        (
+            ("audio", "output", "format"),
+            {"type": "audio/pcm", "rate": 16_000},
+            {"type": "audio/pcm"},
+        ),
+        (("audio", "input", "noise_reduction"), {"type": "near_field"}, {}),
+        (("tracing",), {"workflow_name": "w"}, {"group_id": "g"}),
+        (("truncation",), {"type": "retention_ratio", "retention_ratio": 0.5}, "disabled"),
+        (("prompt",), {"id": "p", "version": "1"}, {"id": "p"}),
+    ],
+)
+def test_some_objects_are_replaced_as_a_whole(place, first, second):
+    def at(value):
+        for name in reversed(place):
+            value = {name: value}
+        return value
+
+    session = merge(merge(DEFAULT, at(first), DEFAULTS), at(second), DEFAULTS)
+    for name in place:
+        session = session[name]
+    wanted = {"type": "audio/pcm", "rate": 24_000} if place[-1] == "format" else second
+    assert session == wanted
+
+
+def test_a_tool_that_is_to_be_called_is_shown_as_required():
+    chosen = {"tool_choice": {"type": "function", "name": "f"}}
+    assert merge(DEFAULT, chosen, DEFAULTS)["tool_choice"] == "required"
+
+
+def test_a_session_has_at_most_128_kib():
+    assert MAX_SESSION == 128 * 1024
+    tools = [{"type": "function", "name": "f", "description": "x" * 60_000}]
+    merge(DEFAULT, {"tools": tools}, DEFAULTS)
+    prompt = {"id": "p", "variables": {"x": "y" * 71_500}}
+    with pytest.raises(BadEvent, match="'session' may have 131072 bytes"):
+        merge(DEFAULT, {"tools": tools, "prompt": prompt}, DEFAULTS)
+
+
+@pytest.mark.parametrize(
+    ("tool", "missing"),
+    [
+        ({"type": "function"}, "name"),
+        ({"type": "function", "server_label": "s"}, "name"),
+        ({"type": "mcp"}, "server_label"),
+        ({"type": "mcp", "name": "f"}, "server_label"),
+    ],
+)
+def test_a_tool_without_its_name_is_refused(tool, missing):
+    good = {"type": "function", "name": "f"}
+    with pytest.raises(BadEvent) as error:
+        merge(DEFAULT, {"tools": [good, tool]}, DEFAULTS)
+    assert error.value.param == f"session.tools[1].{missing}"
+    assert error.value.reason == "missing_required_parameter"
+
+
+def test_only_what_differs_from_the_servers_own_is_asked_for():
+    assert unless(5, 5) is None
+    assert unless(5, 6) == 6
+    usual = Sampling(max_tokens=99, temperature=0.7)
+    assert sampling({}, usual) is None
+    assert sampling({"max_output_tokens": "inf", "temperature": None}, usual) is None
+    assert sampling({"max_output_tokens": 5}, usual) == Sampling(max_tokens=5, temperature=0.7)
+    assert sampling({"temperature": 0}, usual) == Sampling(max_tokens=99, temperature=0.0)
+
+
+def test_the_servers_own_words_are_the_documented_ones():
+    assert (DEFAULTS.hangover_ms, DEFAULTS.min_hangover_ms) == (500, 20)
+    assert (DEFAULTS.prefix_padding_ms, DEFAULTS.threshold) == (300, 0.5)
+    assert (DEFAULTS.voice, DEFAULTS.instructions) == ("marin", "")
+
+
+def test_a_hangover_is_never_shorter_than_a_frame():
+    for asked, shown in ((0, 20), (19, 20), (21, 21)):
+        found = detection({"type": "server_vad", "silence_duration_ms": asked})
+        assert found["silence_duration_ms"] == shown
