@@ -17,7 +17,7 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 import msgspec
 
-from realtime.engine.worker.process import WorkerConfig
+from realtime.engine.worker.config import WorkerConfig
 from realtime.errors import ConfigError
 from realtime.gateway.settings import GatewaySettings
 from realtime.service_links import service_links

@@ -38,7 +38,8 @@ from bench.plan import SMOKE, Plan
 from bench.table import Ours, Theirs
 from numpy.typing import NDArray
 
-from realtime.engine.worker.engine import WorkerConfig, WorkerEngine
+from realtime.engine.worker.config import WorkerConfig
+from realtime.engine.worker.engine import WorkerEngine
 from realtime.errors import RealtimeError
 
 ROOT = Path(__file__).parents[1]

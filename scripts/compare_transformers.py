@@ -35,7 +35,8 @@ from rich.text import Text
 from realtime.audio.files import read
 from realtime.engine.api import Clip, Request, Sampling
 from realtime.engine.model.load import Loaded, load
-from realtime.engine.worker.engine import WorkerConfig, WorkerEngine
+from realtime.engine.worker.config import WorkerConfig
+from realtime.engine.worker.engine import WorkerEngine
 from realtime.errors import RealtimeError
 
 ROOT = Path(__file__).parents[1]

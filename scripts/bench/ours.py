@@ -12,7 +12,8 @@ from itertools import pairwise
 from pathlib import Path
 
 from realtime.engine.api import AssistantTurn, Clip, Delta, Request, Sampling, Turn, UserTurn
-from realtime.engine.worker.engine import WorkerConfig, WorkerEngine
+from realtime.engine.worker.config import WorkerConfig
+from realtime.engine.worker.engine import WorkerEngine
 
 from .plan import Plan
 

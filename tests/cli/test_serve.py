@@ -24,7 +24,7 @@ from realtime.cli.main import app
 from realtime.cli.serve import address, banner, in_the_clear, own_name
 from realtime.config import DEMO_MODEL, Settings
 from realtime.engine.api import Memory, ModelInfo
-from realtime.engine.worker.process import WorkerConfig
+from realtime.engine.worker.config import WorkerConfig
 from realtime.gateway.access.keys import add_key, new_key
 from realtime.gateway.http.settings import ServerConfig
 

@@ -20,6 +20,7 @@ from realtime.engine.model.runner import Runner
 from realtime.engine.steps import Said
 from realtime.engine.worker.scheduler import Scheduler, SchedulerConfig
 
+SETTINGS = {"slots": 8, "queue": 64, "chunk": 256, "cells": 1 << 14}
 GREEDY = Sampling(temperature=0.0)
 CLIPS = [Clip(f"c{i}", tiny_model.speechlike(s, i)) for i, s in enumerate((0.1, 0.9, 1.37, 3.0))]
 CONVERSATIONS = {
@@ -48,7 +49,9 @@ class Bed:
     """A runner under its scheduler, and what each answer says."""
 
     def __init__(self, model, *, gather=False, **config) -> None:
-        config = SchedulerConfig(**{"cells": 1 << 14} | config)
+        config = SchedulerConfig(
+            **{"slots": 8, "queue": 64, "chunk": 256, "cells": 1 << 14} | config
+        )
         self.runner = Runner(model, cells=config.cells, gather=gather)
         self.scheduler = Scheduler(config)
         self.ends = model.ends

@@ -18,7 +18,8 @@ from realtime.cli.batch.recordings import Recordings
 from realtime.cli.batch.report import Report
 from realtime.cli.batch.results import Failed, Results, results
 from realtime.cli.shared.progress import loading_bar
-from realtime.engine.worker.engine import WorkerConfig, WorkerEngine
+from realtime.engine.worker.config import WorkerConfig
+from realtime.engine.worker.engine import WorkerEngine
 from realtime.errors import ConfigError
 
 TOKENS_PER_SECOND = 25

@@ -74,6 +74,8 @@ class Answering:
                     self._begin(message)
                 except Exception as error:
                     self._blame(serial, error)
+            case wire.Start():
+                raise EngineError("this worker was started before")
             case wire.Cancel(serial):
                 self._forget(serial)
             case wire.Confirm(serial):

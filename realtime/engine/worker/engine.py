@@ -29,12 +29,11 @@ import structlog
 
 from realtime.engine.api import STALLED, Delta, Loading, ModelInfo, Request
 from realtime.engine.worker import messages as wire
+from realtime.engine.worker.config import WorkerConfig
 from realtime.engine.worker.live import Answer
-from realtime.engine.worker.process import Command, Link, WorkerConfig, command
+from realtime.engine.worker.process import Command, Link, command
 from realtime.engine.worker.retry_after import Pace
 from realtime.errors import Busy, EngineError, ModelError, WorkerLost
-
-__all__ = ["WorkerConfig", "WorkerEngine"]
 
 RETRY_AFTER, RETRY_AFTER_LOADING = 1.0, 5.0
 """Seconds; until the first answer has ended, and while there is no model."""
@@ -229,7 +228,7 @@ class WorkerEngine:
         """See one worker from its start to its end; raise ModelError when it is the first."""
         link: Link | None = None
         try:
-            link = await Link.open(self.command(self.config))
+            link = await Link.open(self.command(), self.config)
             how = f"the worker ended: {await self._run(link)}"
         except ModelError as error:
             if self.info is None:

@@ -4,7 +4,7 @@ One thread receives; the other tells the gateway every second that the process i
 the loop has come, so that a process that is stopped, a loop that hangs and a step that takes long
 can be told apart. Messages are acted on between two steps of the model, so a cancellation waits for
 at most the step that is running. The process ends as soon as the gateway's end of the socket
-closes: there are no orphans. Started by `engine.link`, with one end of a socket pair as file
+closes: there are no orphans. Started by `process.Link`, with one end of a socket pair as file
 descriptor `--fd`.
 """
 
@@ -27,6 +27,7 @@ from realtime.engine.api import Loading, ModelInfo
 from realtime.engine.steps import Brain
 from realtime.engine.worker import environment, threads
 from realtime.engine.worker import messages as wire
+from realtime.engine.worker.config import WorkerConfig
 from realtime.engine.worker.core import Answering
 from realtime.engine.worker.scheduler import SchedulerConfig
 from realtime.errors import ModelError
@@ -61,6 +62,12 @@ class Gateway:
                 self.connection.sendall(frame)
         except OSError:
             os._exit(0)
+
+    def first(self) -> WorkerConfig:
+        """Wait for the first message, which holds the settings."""
+        message = self.inbox.get()
+        assert isinstance(message, wire.Start)
+        return message.config
 
     def take(self, *, wait: bool) -> Iterator[wire.ToWorker]:
         """Give the messages that have come; with `wait`, at least one."""
@@ -112,17 +119,17 @@ def main(arguments: list[str] | None = None) -> None:
         signal.signal(number, signal.SIG_IGN)
     threads.wait_asleep(os.environ)
     environment.grow_in_place(os.environ)
-    options = parse(arguments)
-    gateway = Gateway(socket.socket(fileno=options.fd))
+    gateway = Gateway(socket.socket(fileno=parse(arguments).fd))
     gateway.listen()
     try:
-        brain, info = awake(options, gateway)
+        config = gateway.first()
+        brain, info = load_model(config, gateway)
     except ModelError as error:
         gateway.send(wire.Unloadable(str(error)))
         sys.exit(2)
     gateway.send(wire.Ready(info))
-    config = SchedulerConfig(options.slots, options.queue, options.chunk, brain.cells)
-    answer(gateway, Answering(brain, config, gateway.send))
+    scheduling = SchedulerConfig(config.slots, config.queue, config.chunk, brain.cells)
+    answer(gateway, Answering(brain, scheduling, gateway.send))
 
 
 def answer(gateway: Gateway, answering: Answering) -> None:
@@ -134,13 +141,13 @@ def answer(gateway: Gateway, answering: Answering) -> None:
         busy = answering.step()
 
 
-def awake(options: argparse.Namespace, gateway: Gateway) -> tuple[Brain, ModelInfo]:
+def load_model(config: WorkerConfig, gateway: Gateway) -> tuple[Brain, ModelInfo]:
     """Load the model, telling the gateway how far it is."""
 
     def progress(stage: str, fraction: float) -> None:
         gateway.send(wire.Progress(Loading(stage, fraction)))
 
-    checkpoint.locate(options.model)
+    checkpoint.locate(config.model)
     progress("libraries", 0.0)
     # Importing torch takes seconds; a wrong name was told before, and the gateway is heard.
     from realtime.engine.model import build as brain
@@ -148,56 +155,43 @@ def awake(options: argparse.Namespace, gateway: Gateway) -> tuple[Brain, ModelIn
     from realtime.engine.model import onednn_linear as packing
     from realtime.engine.model import quantise
 
-    quantise.refuse(options.weights)
+    quantise.refuse(config.weights)
     cores = threads.available()
     loaded = model.load(
-        options.model,
-        device=options.device,
-        dtype=options.dtype,
-        attention=options.attention,
-        threads=options.threads or cores,
+        config.model,
+        device=config.device,
+        dtype=config.dtype,
+        attention=config.attention,
+        threads=config.threads or cores,
         progress=progress,
     )
     loaded = model.computing(
-        loaded, options.threads or threads.chosen(loaded.info, cores, options.spare_cores)
+        loaded, config.threads or threads.chosen(loaded.info, cores, config.spare_cores)
     )
-    if options.weights == "auto":
+    if config.weights == "auto":
         progress("packing", 0.97)
-        model.explained(options.model, lambda: packing.pack(loaded.model))
+        model.explained(config.model, lambda: packing.pack(loaded.model))
     else:
-        quantise.quantise(loaded.model, options.weights)
+        quantise.quantise(loaded.model, config.weights)
     progress("warm-up", 0.98)
     return brain.build(
         loaded,
-        slots=options.slots,
-        chunk=options.chunk,
-        kv_bytes=options.kv_bytes,
-        attention=options.attention,
-        kv_dtype=options.kv_dtype,
-        graphs=options.graphs == "true",
+        slots=config.slots,
+        chunk=config.chunk,
+        kv_bytes=config.kv_bytes,
+        attention=config.attention,
+        kv_dtype=config.kv_dtype,
+        graphs=config.graphs,
         progress=progress,
     )
 
 
 def parse(arguments: list[str] | None) -> argparse.Namespace:
-    """Read the options that `engine.link` gives."""
+    """Read what `process.Link` gives; settings come as a message."""
     parser = argparse.ArgumentParser(
         prog="python -m realtime.engine.worker.main", description=__doc__
     )
     parser.add_argument("--fd", type=int, required=True, help="inherited socket to the gateway")
-    parser.add_argument("--model", required=True, help="folder or hub id")
-    parser.add_argument("--device", default="auto")
-    parser.add_argument("--dtype", default="auto")
-    parser.add_argument("--attention", default="sdpa")
-    parser.add_argument("--threads", type=int)
-    parser.add_argument("--spare-cores", type=int, default=1)
-    parser.add_argument("--slots", type=int, default=8)
-    parser.add_argument("--queue", type=int, default=64)
-    parser.add_argument("--chunk", type=int, default=256)
-    parser.add_argument("--kv-bytes", type=int)
-    parser.add_argument("--weights", default="auto")
-    parser.add_argument("--kv-dtype", default="auto")
-    parser.add_argument("--graphs", choices=["true", "false"], default="true")
     return parser.parse_args(arguments)
 
 

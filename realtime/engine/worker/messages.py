@@ -24,6 +24,7 @@ from realtime.engine.api import (
     Turn,
     UserTurn,
 )
+from realtime.engine.worker.config import WorkerConfig
 from realtime.errors import Busy, ContextTooLong, EngineError
 
 LENGTH = struct.Struct(">I")
@@ -55,6 +56,12 @@ class Assistant(msgspec.Struct, tag=True, array_like=True, frozen=True):
 
     tokens: tuple[int, ...]
     text: str
+
+
+class Start(msgspec.Struct, tag=True, array_like=True, frozen=True):
+    """Gateway to worker, before anything else: load this model, so."""
+
+    config: WorkerConfig
 
 
 class Hear(msgspec.Struct, tag=True, array_like=True, frozen=True):
@@ -147,7 +154,7 @@ class Pulse(msgspec.Struct, tag=True, array_like=True, frozen=True):
     """The loop has nothing to do."""
 
 
-ToWorker = Hear | Ask | Cancel | Confirm
+ToWorker = Start | Hear | Ask | Cancel | Confirm
 FromWorker = Progress | Ready | Unloadable | Begun | Piece | Failed | Missing | Pulse
 
 ENCODER = msgspec.msgpack.Encoder()

@@ -13,13 +13,12 @@ import signal
 import socket
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Literal
 
 import structlog
 
 from realtime import interpreter
 from realtime.engine.worker import messages as wire
+from realtime.engine.worker.config import WorkerConfig
 from realtime.engine.worker.environment import environment_of_worker
 
 LAST_WORDS = 20
@@ -30,77 +29,10 @@ LINE = 16_384
 SILENCE_S = 3.0
 """Without a pulse for so long a worker is taken for stopped; limits on silence are no finer."""
 
-Command = Callable[["WorkerConfig"], list[str]]
+Command = Callable[[], list[str]]
+"""Gives the program that is a worker."""
 
 log = structlog.get_logger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class WorkerConfig:
-    """Which model to run, where, and how patiently."""
-
-    model: str
-    """A folder, or a hub id such as Qwen/Qwen2-Audio-7B-Instruct."""
-    device: str = "auto"
-    """auto, cpu, cuda or cuda:N."""
-    dtype: str = "auto"
-    """auto, float32, bfloat16 or float16."""
-    attention: str = "sdpa"
-    """sdpa (torch's fused kernels), eager, or flash_attention_2 (CUDA with flash-attn)."""
-    weights: Literal["auto", "int8", "fp8"] = "auto"
-    """Of the language model's linear layers; int8 and fp8 need the package torchao."""
-    kv_dtype: Literal["auto", "fp8"] = "auto"
-    """Of keys and values; auto is the model's own, fp8 keeps twice as much as bfloat16, layers that
-    go beyond its largest number divided."""
-    graphs: bool = True
-    """Record decode steps as CUDA graphs when the model loads; on a CPU there are none."""
-    threads: int | None = None
-    """CPU threads of the model; none: one for a small model or on a GPU, else every core that is
-    really there but `spare_cores`."""
-    spare_cores: int = 1
-    """Left to the gateway where threads are chosen; `realtime batch` leaves none."""
-    slots: int = 8
-    """Answers generated at once."""
-    queue: int = 64
-    """Answers that may wait beyond those."""
-    chunk: int = 256
-    """Positions of prompts that are read in one step beside those who talk."""
-    kv_bytes: int | None = None
-    """Memory for keys and values; None: what is free, on a CPU about 2 GiB of it."""
-    deaths: int = 3
-    """Deaths of the worker in a row, without a token between, that end an answer or loading."""
-    stall_after: float | None = 300.0
-    """Seconds without a sign of the model's loop until the worker is killed; None: never.
-
-    It must be longer than the longest step: a 7B model on a CPU reads a long prompt for minutes.
-    """
-    cuda_stall_after: float | None = 30.0
-    """The same on a GPU, where a step takes milliseconds."""
-    load_stall_after: float | None = 900.0
-    """The same while the model is loaded: seconds in which neither the stage nor the log moves."""
-    backoff: float = 1.0
-    """Seconds before the second try to load; doubled for each further one, at most 30."""
-
-    def __post_init__(self) -> None:
-        """Refuse numbers that make no worker."""
-        for name in ("slots", "deaths", "chunk"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1")
-        for name in ("queue", "backoff", "spare_cores"):
-            if getattr(self, name) < 0:
-                raise ValueError(f"{name} must not be negative")
-        if self.kv_bytes is not None and self.kv_bytes < 1:
-            raise ValueError("kv_bytes must be at least 1")
-        if self.threads is not None and self.threads < 1:
-            raise ValueError("threads must be at least 1")
-        for name in ("stall_after", "cuda_stall_after", "load_stall_after"):
-            limit = getattr(self, name)
-            if limit is not None and limit <= 0:
-                raise ValueError(f"{name} must be above 0")
-
-    def patience(self, device: str) -> float | None:
-        """Give the limit on silence of a model that is loaded."""
-        return self.cuda_stall_after if device.startswith("cuda") else self.stall_after
 
 
 class Link:
@@ -132,8 +64,11 @@ class Link:
         self.words: deque[str] = deque(maxlen=LAST_WORDS)
 
     @classmethod
-    async def open(cls, command: list[str]) -> Link:
-        """Start a worker that holds the other end of a new socket pair, as `--fd`."""
+    async def open(cls, command: list[str], config: WorkerConfig) -> Link:
+        """Start a worker that holds the other end of a new socket pair, as `--fd`.
+
+        Its settings are the first message to it.
+        """
         ours, theirs = socket.socketpair()
         with theirs:
             try:
@@ -157,7 +92,9 @@ class Link:
             except BaseException:
                 writer.close()
                 raise
-        return cls(process, reader, writer)
+        link = cls(process, reader, writer)
+        link.send(wire.Start(config))
+        return link
 
     def send(self, *messages: wire.ToWorker) -> None:
         """Write messages, all or none of them."""
@@ -255,22 +192,6 @@ class Link:
         return f"{how}, for {self.verdict}" if self.verdict else how
 
 
-def command(config: WorkerConfig) -> list[str]:
+def command() -> list[str]:
     """Give the command that starts a worker, but for its end of the socket."""
-    options = {
-        "model": config.model,
-        "device": config.device,
-        "dtype": config.dtype,
-        "threads": config.threads,
-        "spare-cores": config.spare_cores,
-        "slots": config.slots,
-        "queue": config.queue,
-        "attention": config.attention,
-        "chunk": config.chunk,
-        "kv-bytes": config.kv_bytes,
-        "weights": config.weights,
-        "kv-dtype": config.kv_dtype,
-        "graphs": str(config.graphs).lower(),
-    }
-    arguments = [f"--{name}={value}" for name, value in options.items() if value is not None]
-    return interpreter.command("realtime.engine.worker.main", *arguments)
+    return interpreter.command("realtime.engine.worker.main")

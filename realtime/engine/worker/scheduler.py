@@ -33,11 +33,11 @@ WORTH = 8
 class SchedulerConfig:
     """How many answers are worked on at once, how many may wait, how much is read in a step."""
 
-    slots: int = 8
-    queue: int = 64
-    chunk: int = 256
+    slots: int
+    queue: int
+    chunk: int
     """Positions of prompts per step."""
-    cells: int = 1 << 16
+    cells: int
     """Positions kept in all, of answers under way and of idle conversations."""
     block: int = BLOCK
 

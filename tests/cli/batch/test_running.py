@@ -8,7 +8,7 @@ import pytest
 
 from realtime.cli.batch import running
 from realtime.cli.batch.running import Survey, capacity, pending, refuse_hopeless, survey
-from realtime.engine.worker.engine import WorkerConfig
+from realtime.engine.worker.config import WorkerConfig
 from realtime.errors import ConfigError
 
 

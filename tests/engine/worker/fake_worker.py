@@ -1,4 +1,4 @@
-"""A worker process with a fake brain, and with ways to fail while loading (`--model`)."""
+"""A worker process with a fake brain, and with ways to fail while loading (the model's name)."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from realtime.engine.worker.scheduler import SchedulerConfig
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--fd", type=int, required=True)
-    parser.add_argument("--model", required=True)
+    parser.add_argument("--model", help="else as its settings say")
     parser.add_argument("--clip-bytes", type=int, default=1 << 20)
-    parser.add_argument("--slots", type=int, default=8)
     options = parser.parse_args()
     gateway = Gateway(socket.socket(fileno=options.fd))
     gateway.listen()
+    config = gateway.first()
     gateway.send(wire.Progress(Loading("weights", 0.5)))
-    match options.model:
+    match options.model or config.model:
         case "broken":
             gateway.send(wire.Unloadable("it is no model"))
             sys.exit(2)
@@ -41,7 +41,7 @@ def main() -> None:
             gateway.connection.sendall(wire.LENGTH.pack(3) + b"\xc1\xc1\xc1")
             signal.pause()
     gateway.send(wire.Ready(ModelInfo("fake", CONTEXT, 0, "none", "none")))
-    scheduler = SchedulerConfig(options.slots, cells=1 << 20)
+    scheduler = SchedulerConfig(config.slots, config.queue, config.chunk, 1 << 20)
     answer(
         gateway,
         Answering(fake_brain(), scheduler, gateway.send, clip_bytes=options.clip_bytes),

@@ -21,7 +21,7 @@ class Loop:
         self.told: list[wire.FromWorker] = []
         self.answering = Answering(
             brain or fake_brain(),
-            SchedulerConfig(**config),
+            SchedulerConfig(**{"slots": 8, "queue": 64, "chunk": 256, "cells": 1 << 16} | config),
             self.told.append,
             clip_bytes=clip_bytes,
         )

@@ -38,10 +38,10 @@ from realtime.engine.api import (
     UserTurn,
 )
 from realtime.engine.worker import messages as wire
-from realtime.engine.worker.engine import Ending, WorkerConfig, WorkerEngine
+from realtime.engine.worker.config import WorkerConfig
+from realtime.engine.worker.engine import Ending, WorkerEngine
 from realtime.engine.worker.live import PENDING, Answer
 from realtime.engine.worker.process import SILENCE_S
-from realtime.engine.worker.process import command as real_command
 from realtime.errors import Busy, ContextTooLong, EngineError, ModelError, WorkerLost
 
 ROOT = Path(__file__).parents[3]
@@ -69,9 +69,8 @@ async def collect(engine: WorkerEngine, request: Request) -> list[Delta]:
 def fake(model: str = "good", *, clip_bytes: int = 1 << 20, on_loading=None, **config):
     """An engine whose worker has a fake brain."""
 
-    def command(config: WorkerConfig) -> list[str]:
-        options = {"model": model, "clip-bytes": clip_bytes, "slots": config.slots}
-        return [sys.executable, str(FAKE_WORKER), *(f"--{k}={v}" for k, v in options.items())]
+    def command() -> list[str]:
+        return [sys.executable, str(FAKE_WORKER), f"--clip-bytes={clip_bytes}"]
 
     settings = WorkerConfig(model, backoff=0.0, **config)
     return WorkerEngine(settings, on_loading=on_loading, command=command)
@@ -288,7 +287,7 @@ async def test_a_worker_that_hangs_while_it_loads_is_killed_and_counted():
 def failing(engine: WorkerEngine, *commands: list[str]) -> None:
     """Have the engine start these programs next, and then its worker again."""
     command, rest = engine.command, list(commands)
-    engine.command = lambda config: rest.pop(0) if rest else command(config)
+    engine.command = lambda: rest.pop(0) if rest else command()
 
 
 def fake_command(model: str) -> list[str]:
@@ -339,7 +338,7 @@ async def test_nobody_is_let_wait_for_a_model_that_does_not_come_back():
     async with fake(deaths=2) as engine:
         await engine.ready()
         engine.config = replace(engine.config, backoff=1_000.0)
-        engine.command = lambda config: ["/nowhere/worker"]
+        engine.command = lambda: ["/nowhere/worker"]
         waiting = asyncio.create_task(collect(engine, ask("say " + "x" * 900)))
         await asyncio.sleep(0)
         engine.config = replace(engine.config, backoff=0.0)
@@ -503,10 +502,11 @@ async def test_a_worker_whose_gateway_is_killed_ends_by_itself():
     program = f"""
 import asyncio, sys
 sys.path.insert(0, {str(ROOT)!r})
-from realtime.engine.worker.engine import WorkerConfig, WorkerEngine
+from realtime.engine.worker.config import WorkerConfig
+from realtime.engine.worker.engine import WorkerEngine
 async def main():
     command = [sys.executable, {str(FAKE_WORKER)!r}, "--model=good"]
-    async with WorkerEngine(WorkerConfig("good"), command=lambda config: command) as engine:
+    async with WorkerEngine(WorkerConfig("good"), command=lambda: command) as engine:
         await engine.ready()
         print("worker", engine.link.process.pid, flush=True)
         await asyncio.Event().wait()
@@ -570,22 +570,6 @@ def test_a_consumer_that_lags_loses_nothing_and_holds_a_bounded_number_of_deltas
     assert (tokens(taken), text(taken)) == (tokens(deltas), text(deltas))
     assert [d.finish for d in taken] == [None] * (len(taken) - 1) + ["stop"]
     assert answer.over
-
-
-@pytest.mark.parametrize(
-    "wrong",
-    [
-        {"slots": 0},
-        {"queue": -1},
-        {"threads": 0},
-        {"spare_cores": -1},
-        {"stall_after": 0.0},
-        {"deaths": 0},
-    ],
-)
-def test_settings_that_make_no_worker_are_refused(wrong):
-    with pytest.raises(ValueError, match=next(iter(wrong))):
-        WorkerConfig("m", **wrong)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
@@ -659,9 +643,8 @@ async def test_kill_9_in_the_middle_of_long_answers_changes_nothing(real):
 def doomed(stage: str, marks: Path, model: Path, **config) -> WorkerEngine:
     """An engine whose worker is killed at a stage of its work."""
 
-    def command(config: WorkerConfig) -> list[str]:
-        program, _, _, _, *options = real_command(config)
-        return [program, str(DOOMED_WORKER), f"--stage={stage}", f"--marks={marks}", *options]
+    def command() -> list[str]:
+        return [sys.executable, str(DOOMED_WORKER), f"--stage={stage}", f"--marks={marks}"]
 
     settings = {"device": "cpu", "threads": 1, "chunk": 16, "backoff": 0.0} | config
     return WorkerEngine(WorkerConfig(str(model), **settings), command=command)

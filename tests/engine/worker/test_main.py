@@ -8,6 +8,7 @@ import sys
 import threading
 from io import BytesIO
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import tiny_model
@@ -15,11 +16,12 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from realtime.engine.worker import messages as wire
-from realtime.engine.worker.main import Gateway, awake, parse, read
-from realtime.engine.worker.process import WorkerConfig, command
+from realtime.engine.worker.config import WorkerConfig
+from realtime.engine.worker.main import Gateway, load_model, read
 from realtime.errors import ModelError
 
 ROOT = Path(__file__).parents[3]
+LOADED = SimpleNamespace(model="tensors", info=None)
 LIGHT = sorted(
     {p.stem for p in (ROOT / "realtime/engine/worker").glob("*.py")} - {"main", "__init__"}
 )
@@ -96,47 +98,61 @@ def test_a_model_that_cannot_answer_is_told_while_loading(tmp_path):
     save_file(tensors, file, metadata={"format": "pt"})
     ours, theirs = socket.socketpair()
     with ours, theirs, pytest.raises(ModelError, match=r"cannot answer.*not finite"):
-        awake(parse(["--fd=0", f"--model={model}", "--device=cpu"]), Gateway(theirs))
+        load_model(WorkerConfig(str(model), device="cpu"), Gateway(theirs))
 
 
-def test_options():
-    options = parse(["--fd=5", "--model=m", "--threads=2", "--slots=3"])
-    assert (options.fd, options.model, options.threads, options.slots) == (5, "m", 2, 3)
-    assert options.spare_cores == 1
-    assert (options.device, options.dtype, options.queue) == ("auto", "auto", 64)
-    assert (options.attention, options.chunk, options.kv_bytes) == ("sdpa", 256, None)
-    assert (options.weights, options.kv_dtype, options.graphs) == ("auto", "auto", "true")
+def test_every_setting_of_the_model_arrives(monkeypatch, checkpoint):
+    """The model itself is left out: what its parts are given is noted."""
+    given: dict[str, object] = {}
 
+    def note(name, made):
+        def noting(*arguments, **named):
+            given[name] = named or arguments[1:]
+            return made
 
-def test_every_setting_of_the_model_arrives():
+        return noting
+
+    monkeypatch.setattr("realtime.engine.model.load.load", note("load", LOADED))
+    monkeypatch.setattr("realtime.engine.model.load.computing", note("computing", LOADED))
+    monkeypatch.setattr("realtime.engine.model.quantise.refuse", lambda weights: None)
+    monkeypatch.setattr("realtime.engine.model.quantise.quantise", note("quantise", None))
+    monkeypatch.setattr("realtime.engine.model.build.build", note("build", ("model", "info")))
     config = WorkerConfig(
-        "m",
-        attention="eager",
-        weights="fp8",
-        kv_dtype="fp8",
-        graphs=False,
-        kv_bytes=7,
-        threads=5,
-        spare_cores=0,
-    )
-    given = command(config)
-    options = parse([*given[given.index("realtime.engine.worker.main") + 1 :], "--fd=5"])
-    assert (options.attention, options.weights, options.kv_dtype) == ("eager", "fp8", "fp8")
-    assert (options.graphs, options.kv_bytes) == ("false", 7)
-    assert (options.threads, options.spare_cores) == (5, 0)
-    given = command(WorkerConfig("m"))
-    assert (
-        parse([*given[given.index("realtime.engine.worker.main") + 1 :], "--fd=5"]).graphs == "true"
-    )
+        str(checkpoint), "cpu", "bfloat16", "eager", "fp8", "fp8", graphs=False, threads=5,
+        slots=3, chunk=9, kv_bytes=7,
+    )  # fmt: skip
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        assert load_model(config, Gateway(theirs)) == ("model", "info")
+    for named in given["load"], given["build"]:
+        del named["progress"]
+    assert given["load"] == {
+        "device": "cpu", "dtype": "bfloat16", "attention": "eager", "threads": 5,
+    }  # fmt: skip
+    assert given["computing"] == (5,)
+    assert given["quantise"] == ("fp8",)
+    assert given["build"] == {
+        "slots": 3, "chunk": 9, "kv_bytes": 7, "attention": "eager", "kv_dtype": "fp8",
+        "graphs": False,
+    }  # fmt: skip
+
+
+def test_the_first_message_holds_the_settings():
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        gateway = Gateway(theirs)
+        gateway.inbox.put(wire.Start(WorkerConfig("m", slots=3)))
+        assert gateway.first() == WorkerConfig("m", slots=3)
+        assert gateway.rounds == 0
 
 
 def test_a_small_model_computes_with_one_thread_and_any_with_as_many_as_told(tmp_path):
     model = tiny_model.save(tmp_path)
     ours, theirs = socket.socketpair()
     with ours, theirs:
-        for given, threads in ((["--threads=2"], 2), ([], 1)):
-            options = parse(["--fd=0", f"--model={model}", "--device=cpu", *given])
-            _, info = awake(options, Gateway(theirs))
+        for given, threads in ((2, 2), (None, 1)):
+            config = WorkerConfig(str(model), device="cpu", threads=given)
+            _, info = load_model(config, Gateway(theirs))
             assert info.threads == torch.get_num_threads() == threads
 
 
@@ -145,12 +161,13 @@ def test_threads_that_have_nothing_to_do_sleep(tmp_path):
     program = (
         "import os, sys\n"
         "from realtime.engine.worker import main as worker\n"
-        "worker.awake = lambda *_: sys.exit(os.environ['OMP_WAIT_POLICY'])\n"
+        "worker.load_model = lambda *_: sys.exit(os.environ['OMP_WAIT_POLICY'])\n"
         "assert 'torch' not in sys.modules\n"
-        "worker.main(['--fd=' + sys.argv[1], '--model=m'])\n"
+        "worker.main(['--fd=' + sys.argv[1]])\n"
     )
     ours, theirs = socket.socketpair()
     with ours, theirs:
+        ours.sendall(wire.frame(wire.Start(WorkerConfig("m"))))
         run = subprocess.run(
             [sys.executable, "-c", program, str(theirs.fileno())],
             capture_output=True,

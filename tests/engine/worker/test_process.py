@@ -6,12 +6,11 @@ import asyncio
 from collections.abc import Callable, Iterable
 from types import SimpleNamespace
 
-import pytest
 import virtual_time
 
 from realtime.engine.api import Delta, Loading
 from realtime.engine.worker import messages as wire
-from realtime.engine.worker.process import SILENCE_S, Link, WorkerConfig
+from realtime.engine.worker.process import SILENCE_S, Link
 
 WAITS, STEPS, HANGS = "waits", "steps", "hangs"
 STOPPED, PROGRESS, PRINTS = "stopped", "progress", "prints"
@@ -134,10 +133,3 @@ def test_a_gateway_that_was_stopped_itself_blames_nobody():
         return await living
 
     assert "killed" not in [what for _, what in virtual_time.run(main())]
-
-
-@pytest.mark.parametrize(
-    ("device", "patience"), [("cpu", 300.0), ("cuda", 30.0), ("cuda:1", 30.0), ("none", 300.0)]
-)
-def test_a_gpu_is_waited_for_less(device, patience):
-    assert WorkerConfig("m").patience(device) == patience
