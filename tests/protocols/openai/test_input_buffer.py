@@ -65,6 +65,13 @@ def test_a_commit_gives_what_is_held_and_forgets_half_a_sample():
     assert len(again) == len(before)
 
 
+def test_what_follows_a_commit_begins_with_a_whole_sample():
+    buffer = InputBuffer(OURS)
+    list(buffer.append(b"\x01", manual=False))
+    list(buffer.commit())
+    assert samples([*buffer.append(b"\x02\x00", manual=False)]) == [2]
+
+
 def test_a_clear_forgets_what_is_held():
     buffer = InputBuffer(OURS)
     list(buffer.append(b"\x01", manual=False))
