@@ -901,3 +901,13 @@ def test_a_caller_of_the_telephone_that_is_flat_is_heard():
 def test_a_field_is_refused_by_the_name_that_the_client_gave_it(event, param):
     kind = "session.update" if "session" in event else "response.create"
     assert Wire().refused({"type": kind, **event})["param"] == param
+
+
+def test_only_a_beta_client_has_an_event_that_makes_it_a_transcription_session():
+    event = {"type": "transcription_session.update", "event_id": "e", "session": {}}
+    wire = Wire(beta=True, check=False)
+    (told,) = wire.send(event, APPLIED)
+    assert told["type"] == "transcription_session.updated"
+    assert wire.inputs == [events.Configured(events.TurnSettings(transcribe=True, respond=False))]
+    error = Wire().refused(event)
+    assert (error["param"], error["event_id"]) == ("type", "e")
