@@ -29,9 +29,12 @@ import torch
 from bench import floor
 
 from realtime.engine.api import AssistantTurn, Clip, ModelInfo, Request, Sampling, Turn, UserTurn
-from realtime.engine.model import build, flash, load, quantise
+from realtime.engine.model import build as brain
+from realtime.engine.model import flash, quantise
+from realtime.engine.model import load as model
 from realtime.engine.model.transfer import claim
-from realtime.engine.worker import environment, messages
+from realtime.engine.worker import environment
+from realtime.engine.worker import messages as wire
 from realtime.engine.worker.core import Answering
 from realtime.engine.worker.scheduler import SchedulerConfig
 from realtime.errors import RealtimeError
@@ -61,8 +64,8 @@ SMALL = Amounts(decode=8, turns=2, conversations=4, tokens=6)
 class Desk:
     """The worker's loop in this process."""
 
-    def __init__(self, loaded: load.Loaded, options: argparse.Namespace, slots: int) -> None:
-        self.model, self.info = build.build(
+    def __init__(self, loaded: model.Loaded, options: argparse.Namespace, slots: int) -> None:
+        self.brain, self.info = brain.build(
             loaded,
             slots=slots,
             chunk=256,
@@ -72,18 +75,18 @@ class Desk:
             graphs=not options.no_graphs,
             progress=lambda stage, fraction: None,
         )
-        config = SchedulerConfig(slots, 64, 256, self.model.cells)
-        self.answering = Answering(self.model, config, self.heard)
+        config = SchedulerConfig(slots, 64, 256, self.brain.cells)
+        self.answering = Answering(self.brain, config, self.heard)
         self.serial = 0
         self.first: dict[int, float] = {}
         """When each answer's first token came, by `time.perf_counter`."""
         self.tokens: dict[int, list[int]] = {}
 
-    def heard(self, message: messages.FromWorker) -> None:
+    def heard(self, message: wire.FromWorker) -> None:
         """Note what the loop tells."""
-        if isinstance(message, messages.Failed):
+        if isinstance(message, wire.Failed):
             raise RealtimeError(f"an answer failed: {message.reason}")
-        if isinstance(message, messages.Piece):
+        if isinstance(message, wire.Piece):
             self.first.setdefault(message.serial, time.perf_counter())
             self.tokens[message.serial].extend(message.delta.tokens)
 
@@ -93,9 +96,9 @@ class Desk:
         sampling = Sampling(temperature=0.0, max_tokens=tokens)
         request = Request(str(self.serial), name, tuple(turns), sampling)
         self.tokens[self.serial] = []
-        for clip in messages.clips_of(request).values():
-            self.answering.receive(messages.hear(clip))
-        self.answering.receive(messages.ask(self.serial, request))
+        for clip in wire.clips_of(request).values():
+            self.answering.receive(wire.hear(clip))
+        self.answering.receive(wire.ask(self.serial, request))
         return self.serial
 
     def run(self) -> None:
@@ -130,9 +133,9 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n\n")[0])
     parser.add_argument("--shape", choices=SIZES, default="7b", help="size of the random weights")
     parser.add_argument("--device", help="else cuda where there is any")
-    parser.add_argument("--attention", choices=load.ATTENTION, default="sdpa")
+    parser.add_argument("--attention", choices=model.ATTENTION, default="sdpa")
     parser.add_argument("--weights", choices=quantise.WEIGHTS, default="auto")
-    parser.add_argument("--kv-dtype", choices=build.KV_DTYPES, default="auto")
+    parser.add_argument("--kv-dtype", choices=brain.KV_DTYPES, default="auto")
     parser.add_argument(
         "--kv-bytes", type=int, help="memory for keys and values; else what is free"
     )
@@ -178,9 +181,9 @@ def measure(options: argparse.Namespace, amounts: Amounts) -> dict[str, Any]:
     }
 
 
-def made(shape: random_model.Shape, device: torch.device, attention: str) -> load.Loaded:
+def made(shape: random_model.Shape, device: torch.device, attention: str) -> model.Loaded:
     """Make weights on the device, as if they had been loaded."""
-    dtype = load.choose_dtype("auto", device)
+    dtype = model.choose_dtype("auto", device)
     if attention == flash.NAME:
         flash.refuse(device, dtype)
     shape = replace(shape, dtype=dtype)
@@ -195,7 +198,7 @@ def made(shape: random_model.Shape, device: torch.device, attention: str) -> loa
         str(device),
     )
     ends: frozenset[int] = frozenset()  # so that answers have just the length asked for
-    return load.Loaded(weights, processor, info, ends, load.default_choice(weights))
+    return model.Loaded(weights, processor, info, ends, model.default_choice(weights))
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,7 +235,7 @@ def measured_alone(desk: Desk, amounts: Amounts, device: torch.device) -> Alone:
     times, sizes = timed_steps(desk, [serial], device)
     skipped = amounts.decode // 4
     waits = [second_turn(desk, number, device) for number in range(amounts.turns + 1)][1:]
-    fixed = getattr(desk.model.runner, "fixed", None)
+    fixed = getattr(desk.brain.runner, "fixed", None)
     return Alone(
         1e3 * statistics.median(times[skipped:]),
         statistics.mean(sizes[skipped:]),
