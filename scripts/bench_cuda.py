@@ -29,13 +29,12 @@ import torch
 from bench import floor
 
 from realtime.engine.api import AssistantTurn, Clip, ModelInfo, Request, Sampling, Turn, UserTurn
-from realtime.engine.model import build as brain
+from realtime.engine.model import build as building
 from realtime.engine.model import flash, quantise
 from realtime.engine.model import load as model
 from realtime.engine.model.transfer import claim
-from realtime.engine.worker import environment
-from realtime.engine.worker import messages as wire
-from realtime.engine.worker.core import Answering
+from realtime.engine.worker import environment, messages
+from realtime.engine.worker.core import EngineCore
 from realtime.engine.worker.scheduler import SchedulerConfig
 from realtime.errors import RealtimeError
 
@@ -65,7 +64,7 @@ class Desk:
     """The worker's loop in this process."""
 
     def __init__(self, loaded: model.Loaded, options: argparse.Namespace, slots: int) -> None:
-        self.brain, self.info = brain.build(
+        self.model, self.info = building.build(
             loaded,
             slots=slots,
             chunk=256,
@@ -75,18 +74,18 @@ class Desk:
             graphs=not options.no_graphs,
             progress=lambda stage, fraction: None,
         )
-        config = SchedulerConfig(slots, 64, 256, self.brain.cells)
-        self.answering = Answering(self.brain, config, self.heard)
+        config = SchedulerConfig(slots, 64, 256, self.model.cells)
+        self.core = EngineCore(self.model, config, self.heard)
         self.serial = 0
         self.first: dict[int, float] = {}
         """When each answer's first token came, by `time.perf_counter`."""
         self.tokens: dict[int, list[int]] = {}
 
-    def heard(self, message: wire.FromWorker) -> None:
+    def heard(self, message: messages.FromWorker) -> None:
         """Note what the loop tells."""
-        if isinstance(message, wire.Failed):
+        if isinstance(message, messages.Failed):
             raise RealtimeError(f"an answer failed: {message.reason}")
-        if isinstance(message, wire.Piece):
+        if isinstance(message, messages.Piece):
             self.first.setdefault(message.serial, time.perf_counter())
             self.tokens[message.serial].extend(message.delta.tokens)
 
@@ -96,14 +95,14 @@ class Desk:
         sampling = Sampling(temperature=0.0, max_tokens=tokens)
         request = Request(str(self.serial), name, tuple(turns), sampling)
         self.tokens[self.serial] = []
-        for clip in wire.clips_of(request).values():
-            self.answering.receive(wire.hear(clip))
-        self.answering.receive(wire.ask(self.serial, request))
+        for clip in messages.clips_of(request).values():
+            self.core.receive(messages.hear(clip))
+        self.core.receive(messages.ask(self.serial, request))
         return self.serial
 
     def run(self) -> None:
         """Answer everything."""
-        while self.answering.step():
+        while self.core.step():
             pass
 
 
@@ -135,7 +134,7 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--device", help="else cuda where there is any")
     parser.add_argument("--attention", choices=model.ATTENTION, default="sdpa")
     parser.add_argument("--weights", choices=quantise.WEIGHTS, default="auto")
-    parser.add_argument("--kv-dtype", choices=brain.KV_DTYPES, default="auto")
+    parser.add_argument("--kv-dtype", choices=building.KV_DTYPES, default="auto")
     parser.add_argument(
         "--kv-bytes", type=int, help="memory for keys and values; else what is free"
     )
@@ -235,7 +234,7 @@ def measured_alone(desk: Desk, amounts: Amounts, device: torch.device) -> Alone:
     times, sizes = timed_steps(desk, [serial], device)
     skipped = amounts.decode // 4
     waits = [second_turn(desk, number, device) for number in range(amounts.turns + 1)][1:]
-    fixed = getattr(desk.brain.runner, "fixed", None)
+    fixed = getattr(desk.model.runner, "fixed", None)
     return Alone(
         1e3 * statistics.median(times[skipped:]),
         statistics.mean(sizes[skipped:]),
@@ -292,13 +291,13 @@ def timed_steps(
     sizes: list[int] = []
     busy = True
     while busy:
-        running = desk.answering.scheduler.running
-        talking = len(running) == len(serials) and all(job.talks for job in running.values())
+        running = desk.core.scheduler.running
+        talking = len(running) == len(serials) and all(job.decodes for job in running.values())
         if talking:
             floor.synchronise(device.type)
             marks.append(time.perf_counter())
             sizes.append(sum(len(job.cells) for job in running.values()))
-        busy = desk.answering.step()
+        busy = desk.core.step()
     return [later - sooner for sooner, later in pairwise(marks)], sizes[:-1]
 
 

@@ -71,7 +71,7 @@ class Part:
     start: int
     stop: int
     base: int
-    """The arena's cell of position 0."""
+    """The cache's cell of position 0."""
     last: bool
     """Whether the answer's next token follows."""
 
@@ -85,7 +85,7 @@ class Step:
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
+class Sampled:
     """The next token of an answer."""
 
     token: int
@@ -105,12 +105,12 @@ class Computer(Protocol):
         self, serial: int, prompt: Prompt, sampling: Sampling, prefix: tuple[int, ...]
     ) -> None: ...
     def move(self, moves: Iterable[Move]) -> None: ...
-    def run(self, parts: Sequence[Part]) -> Mapping[int, Said | EngineError]: ...
+    def run(self, parts: Sequence[Part]) -> Mapping[int, Sampled | EngineError]: ...
     def free(self, serial: int) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
-class Brain:
+class LoadedModel:
     """What a loaded model gives to the loop."""
 
     prompts: Prompter

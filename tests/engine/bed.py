@@ -17,7 +17,7 @@ from realtime.engine.api import (
 )
 from realtime.engine.model.prompt import Prompts
 from realtime.engine.model.runner import Runner
-from realtime.engine.steps import Said
+from realtime.engine.steps import Sampled
 from realtime.engine.worker.scheduler import Scheduler, SchedulerConfig
 
 SETTINGS = {"slots": 8, "queue": 64, "chunk": 256, "cells": 1 << 14}
@@ -77,7 +77,7 @@ class Bed:
         ended = set()
         tokens = {}
         for serial, news in said.items():
-            assert isinstance(news, Said), news
+            assert isinstance(news, Sampled), news
             token = tokens[serial] = news.token
             self.logprobs.append(news.logprob)
             if token not in self.ends:

@@ -1,33 +1,32 @@
-"""The words that the worker's loop and the model share."""
+"""What is computed at each position, and where clips lie in a prompt."""
 
 from __future__ import annotations
 
 import numpy as np
 
 from realtime.engine.api import Clip
-from realtime.engine.audio_tokens import audio_tokens
 from realtime.engine.steps import Placed, Prompt
 
-
-def clip(name: str, seconds: float) -> Clip:
-    return Clip(name, np.zeros(int(16_000 * seconds), np.int16))
-
-
-def test_a_clip_ends_behind_its_audio_tokens():
-    placed = Placed(3, clip("a", 1.0))
-    assert placed.stop == 3 + audio_tokens(16_000) == 28
+SECOND = Clip("s", np.zeros(16_000, np.int16))
+FIFTH = Clip("f", np.zeros(3_200, np.int16))
 
 
-def test_a_cell_is_named_by_the_token_or_by_the_frame_of_a_clip():
-    first, second = Placed(1, clip("a", 0.1)), Placed(5, clip("b", 0.1))
-    assert (first.stop, second.stop) == (3, 7)
-    prompt = Prompt((7, 0, 0, 8, 9, 0, 0), (first, second))
-    assert prompt.cells() == [7, ("a", 0), ("a", 1), 8, 9, ("b", 0), ("b", 1)]
+def test_a_clip_takes_as_many_positions_as_its_audio_has_tokens():
+    assert (Placed(3, SECOND).start, Placed(3, SECOND).stop) == (3, 28)
+    assert Placed(0, FIFTH).stop == 5
 
 
-def test_an_audio_token_that_a_model_said_itself_stays_a_token():
-    assert Prompt((0, 7, 0), ()).cells() == [0, 7, 0]
+def test_a_position_is_named_by_its_token_or_by_its_place_in_a_clip():
+    prompt = Prompt((7, *[9] * 5, 8), (Placed(1, FIFTH),))
+    assert prompt.cells() == [7, *[("f", i) for i in range(5)], 8]
 
 
-def test_what_others_may_begin_with_is_nothing_unless_it_is_told():
-    assert Prompt((1, 2), ()).head == 0
+def test_without_clips_positions_are_named_by_their_tokens_even_by_one_that_means_audio():
+    assert Prompt((7, 9, 9), ()).cells() == [7, 9, 9]
+
+
+def test_two_clips_stay_apart():
+    prompt = Prompt((*[9] * 5, 1, *[9] * 25), (Placed(0, FIFTH), Placed(6, SECOND)))
+    cells = prompt.cells()
+    assert cells[4:7] == [("f", 4), 1, ("s", 0)]
+    assert (len(cells), cells[-1]) == (31, ("s", 24))

@@ -19,7 +19,7 @@ FRAMES = 12_000
 """Mel frames of a batch: two minutes, four of the longest clips."""
 
 
-class Embeddings:
+class AudioEmbeddingCache:
     """The audio tower, and what it computed lately."""
 
     def __init__(self, loaded: Loaded, *, budget: int) -> None:

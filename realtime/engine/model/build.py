@@ -15,7 +15,7 @@ from realtime.engine.model.load import Loaded
 from realtime.engine.model.prompt import Prompts
 from realtime.engine.model.runner import Runner, explained
 from realtime.engine.model.transfer import claim
-from realtime.engine.steps import Brain
+from realtime.engine.steps import LoadedModel
 from realtime.errors import EngineError, ModelError
 
 KV_DTYPES = {"auto": None, "fp8": FP8}
@@ -36,7 +36,7 @@ def build(
     graphs: bool = True,
     peak: rehearsal.Peak | None = None,
     progress: Progress = lambda stage, fraction: None,
-) -> tuple[Brain, ModelInfo]:
+) -> tuple[LoadedModel, ModelInfo]:
     """Plan the memory and take it; raise ModelError when there is not enough.
 
     `peak` reads what the largest steps take; None: as a GPU tells, and not at all on a CPU.
@@ -105,7 +105,7 @@ def build(
     except EngineError as error:
         raise ModelError(f"{info.name} is loaded but cannot answer: {error}") from error
     spelling = Spelling(loaded.processor.tokenizer.backend_tokenizer)
-    return Brain(prompts, runner, spelling, loaded.ends, info.context, planned.cells), info
+    return LoadedModel(prompts, runner, spelling, loaded.ends, info.context, planned.cells), info
 
 
 def planned_with(

@@ -33,7 +33,7 @@ TOLERANCE = 0.02
 Replay = Callable[[], None]
 """Computes one bucket from the static inputs into the static scores."""
 Forward = Callable[[Tensor, Row], Tensor]
-"""Embeddings [positions, hidden] and where they belong; gives the hidden states."""
+"""AudioEmbeddingCache [positions, hidden] and where they belong; gives the hidden states."""
 
 
 @dataclass(frozen=True, slots=True, order=True)

@@ -1,9 +1,9 @@
-"""Keys and values of every conversation in one arena, and attention that reads them in place.
+"""Keys and values of every conversation in one cache, and attention that reads them in place.
 
 Answers are computed together as one row of positions, one segment each, without padding: all
 layers but attention treat positions alone. `KeyValues` is a Cache that writes new keys and values
-into their cells; `attend` lets each segment see its own extent, as it lies. The language model of
-transformers runs unmodified: it finds `attend` under the name `ATTENTION`.
+into their cells; `attend` lets each segment see its own allocation, as it lies. The language model
+of transformers runs unmodified: it finds `attend` under the name `ATTENTION`.
 
 Keys and values may be kept in fp8, half of bfloat16's bytes: e4m3 numbers with 4 significant bits,
 converted when they are read. The bytes are held as uint8, which torch copies by index everywhere.
@@ -27,7 +27,7 @@ from realtime.engine.model import flash
 from realtime.engine.model.transfer import send
 from realtime.engine.steps import Move
 
-ATTENTION = "realtime-arena"
+ATTENTION = "realtime-kv-cache"
 FP8 = torch.float8_e4m3fn
 FP8_MOST = torch.finfo(FP8).max
 
@@ -50,7 +50,7 @@ class Segment:
     start: int
     stop: int
     base: int
-    """The arena's cell of its position 0."""
+    """The cache's cell of its position 0."""
     length: int
     """Its positions when these are computed."""
     mask: Tensor | None
@@ -74,7 +74,7 @@ class Row:
     """What is computed at once."""
 
     cells: Tensor
-    """[positions]: the arena's cells that they are written to."""
+    """[positions]: the cache's cells that they are written to."""
     positions: Tensor
     """[1, positions]: each within its own conversation."""
     segments: tuple[Segment, ...]
@@ -159,7 +159,7 @@ class ArenaLayer(CacheLayerMixin):
     def update(
         self, key_states: Tensor, value_states: Tensor, *args: Any, **kwargs: Any
     ) -> tuple[Tensor, Tensor]:
-        """Write keys and values of a row, [1, heads, positions, size]; give the whole arena's."""
+        """Write keys and values of a row, [1, heads, positions, size]; give the whole cache's."""
         cells = self.owner.cells
         keys = scaled(key_states[0], 1.0 / self.scale.keys)
         values = scaled(value_states[0], 1.0 / self.scale.values)
@@ -193,7 +193,7 @@ class ArenaLayer(CacheLayerMixin):
 
 
 class KeyValues(Cache):
-    """Every layer's arena."""
+    """Every layer's keys and values."""
 
     def __init__(
         self,
@@ -264,7 +264,7 @@ def attend(
     scales: Sequence[Scale] = (),
     **_: Any,
 ) -> tuple[Tensor, None]:
-    """Let a row attend. query: [1, heads, positions, size]; key, value: the whole arena's.
+    """Let a row attend. query: [1, heads, positions, size]; key, value: the whole cache's.
 
     `scales`: what keys and values of each layer are divided by; the query and what comes of the
     values make up for it. Gives [1, positions, heads, size].

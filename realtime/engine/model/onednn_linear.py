@@ -1,8 +1,8 @@
 """Linear layers in the order in which oneDNN reads them: on a CPU two to three times as fast.
 
 `torch.nn.functional.linear` in float32 goes to MKL, which reads the weights as they are stored;
-for the few rows of a decode step that costs far more than the reading. Packed once, after loading,
-weights take the same memory. What is computed is the same but for the order of its sums.
+for the few rows of a decode step that costs far more than the reading. Packed once, after
+loading, weights take the same memory. What is computed is the same but for the order of its sums.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ LEAST = 1 << 18
 """Numbers in a weight; calling oneDNN costs more than it saves with smaller ones."""
 
 
-class Packed(nn.Module):
+class OneDnnLinear(nn.Module):
     """A linear layer whose weights lie in oneDNN's order."""
 
     def __init__(self, linear: nn.Linear) -> None:
@@ -43,7 +43,7 @@ def pack(model: nn.Module) -> int:
     for parent in list(model.modules()):
         for name, child in list(parent.named_children()):
             if isinstance(child, nn.Linear) and gains(child):
-                setattr(parent, name, Packed(child))
+                setattr(parent, name, OneDnnLinear(child))
                 count += 1
     return count
 

@@ -19,14 +19,14 @@ from torch import Tensor
 from realtime.audio.pcm import SAMPLE_RATE
 from realtime.engine.api import Clip, Sampling
 from realtime.engine.audio_tokens import audio_tokens
-from realtime.engine.model.audio_embeddings import Embeddings
+from realtime.engine.model.audio_embeddings import AudioEmbeddingCache
 from realtime.engine.model.flash import Kernel
 from realtime.engine.model.graphs import BATCHES, Bucket, FixedDecode
 from realtime.engine.model.kv_cache import KeyValues, Row, Scale, attending, row_of
 from realtime.engine.model.load import Loaded
 from realtime.engine.model.sampling import Choice, Draw, Sampler, decide, measure
 from realtime.engine.model.transfer import send
-from realtime.engine.steps import Move, Part, Placed, Prompt, Said
+from realtime.engine.steps import Move, Part, Placed, Prompt, Sampled
 from realtime.errors import EngineError, ModelError
 
 EMBEDDING_BYTES = 1 << 30
@@ -98,7 +98,7 @@ class Runner:
         self.eager = self.config._attn_implementation == "eager"
         self.gather = self.device.type != "cpu" if gather is None else gather
         self.default = loaded.choice
-        self.embeddings = Embeddings(loaded, budget=embedding_bytes)
+        self.embeddings = AudioEmbeddingCache(loaded, budget=embedding_bytes)
         self.kernel = kernel
         scratch = BATCHES[-1] if buckets else 0
         kv_dtype = kv_dtype or self.model.dtype
@@ -137,7 +137,7 @@ class Runner:
 
     @explained()
     @torch.inference_mode()
-    def run(self, parts: Sequence[Part]) -> dict[int, Said | EngineError]:
+    def run(self, parts: Sequence[Part]) -> dict[int, Sampled | EngineError]:
         """Compute parts together; give the next token where it follows, or why there is none.
 
         An error raised concerns all parts, and then none has a new token: each may run again.
@@ -157,13 +157,13 @@ class Runner:
         draws = [answer.draw(serial) for serial, answer in zip(serials, answers, strict=True)]
         chosen = self.sampler.choose(logits, draws)
         logprobs = measure(logits, chosen, [answer.logprobs for answer in answers])
-        said: dict[int, Said | EngineError] = {}
+        said: dict[int, Sampled | EngineError] = {}
         for serial, token, logprob in zip(serials, chosen, logprobs, strict=True):
             if token is None:
                 said[serial] = EngineError(NOT_FINITE)
             else:
                 self.answers[serial].tokens.append(token)
-                said[serial] = Said(token, logprob)
+                said[serial] = Sampled(token, logprob)
         return said
 
     def warm_up(self) -> None:

@@ -16,8 +16,8 @@ import numpy as np
 
 from realtime.engine.api import Clip, Delta, Finish, Logprob, Request, Usage
 from realtime.engine.detokenise import Detokeniser, Fragment
-from realtime.engine.steps import Brain, Part, Prompt, Said
-from realtime.engine.worker import messages as wire
+from realtime.engine.steps import LoadedModel, Part, Prompt, Sampled
+from realtime.engine.worker import messages
 from realtime.engine.worker.scheduler import Scheduler, SchedulerConfig
 from realtime.errors import Busy, EngineError, RealtimeError
 
@@ -47,38 +47,38 @@ class Writing:
         return out
 
 
-class Answering:
+class EngineCore:
     """Every answer that this worker is at."""
 
     def __init__(
         self,
-        brain: Brain,
+        model: LoadedModel,
         config: SchedulerConfig,
-        send: Callable[[wire.FromWorker], None],
+        send: Callable[[messages.FromWorker], None],
         *,
         clip_bytes: int = CLIP_BYTES,
     ) -> None:
-        self.brain = brain
+        self.model = model
         self.scheduler = Scheduler(config)
         self.send = send
         self.writing: dict[int, Writing] = {}
         self.clips = ClipStore(clip_bytes)
 
-    def receive(self, message: wire.ToWorker) -> None:
+    def receive(self, message: messages.ToWorker) -> None:
         """Act on a message of the gateway."""
         match message:
-            case wire.Hear(id, pcm):
+            case messages.Hear(id, pcm):
                 self.clips.put(Clip(id, np.frombuffer(pcm, "<i2")))
-            case wire.Ask(serial):
+            case messages.Ask(serial):
                 try:
                     self._begin(message)
                 except Exception as error:
                     self._blame(serial, error)
-            case wire.Start():
+            case messages.Start():
                 raise EngineError("this worker was started before")
-            case wire.Cancel(serial):
+            case messages.Cancel(serial):
                 self._forget(serial)
-            case wire.Confirm(serial):
+            case messages.Confirm(serial):
                 self.scheduler.confirm(serial)
             case _:
                 assert_never(message)
@@ -88,20 +88,20 @@ class Answering:
         step = self.scheduler.next()
         if step is None:
             return False
-        self.brain.runner.move(step.moves)
+        self.model.runner.move(step.moves)
         self._run(step.parts)
         return True
 
-    def _begin(self, ask: wire.Ask) -> None:
+    def _begin(self, ask: messages.Ask) -> None:
         """Take an answer in, or say which of its clips are missing."""
-        clips, missing = self.clips.get(wire.names_of(ask))
+        clips, missing = self.clips.get(messages.names_of(ask))
         if missing:
-            self.send(wire.Missing(ask.serial, missing))
+            self.send(messages.Missing(ask.serial, missing))
             return
-        request = wire.request_of(ask, clips)
-        prompt = self.brain.prompts.build(request)
-        limit = min(request.sampling.max_tokens, self.brain.context - len(prompt.ids))
-        detokeniser = Detokeniser(self.brain.spelling, request.prefix)
+        request = messages.request_of(ask, clips)
+        prompt = self.model.prompts.build(request)
+        limit = min(request.sampling.max_tokens, self.model.context - len(prompt.ids))
+        detokeniser = Detokeniser(self.model.spelling, request.prefix)
         writing = Writing(prompt, request, detokeniser, len(request.prefix), limit)
         if writing.count >= limit:
             self._tell(ask.serial, writing, Fragment((), ""), "length")
@@ -115,15 +115,15 @@ class Answering:
             head=prompt.head,
         )
         self.writing[ask.serial] = writing
-        self.brain.runner.begin(ask.serial, prompt, request.sampling, request.prefix)
+        self.model.runner.begin(ask.serial, prompt, request.sampling, request.prefix)
 
     def _run(self, parts: Sequence[Part]) -> None:
         """Run parts of a step together; where that fails, each on its own."""
         if unheard := tuple(part.serial for part in parts if not self.writing[part.serial].told):
             # Should the process die now, it is these that it died at.
-            self.send(wire.Begun(unheard))
+            self.send(messages.Begun(unheard))
         try:
-            said = self.brain.runner.run(parts) if parts else {}
+            said = self.model.runner.run(parts) if parts else {}
         except Exception as error:
             if len(parts) == 1:
                 self._blame(parts[0].serial, error)
@@ -137,7 +137,7 @@ class Answering:
             except Exception as error:
                 self._blame(part.serial, error)
 
-    def _done(self, part: Part, said: Mapping[int, Said | EngineError]) -> None:
+    def _done(self, part: Part, said: Mapping[int, Sampled | EngineError]) -> None:
         """Record one answer's part of a step, and the token that it brought."""
         if not part.last:
             self.scheduler.done((part,), {})
@@ -151,11 +151,11 @@ class Answering:
         if ended:
             self._forget(part.serial)
 
-    def _record(self, serial: int, said: Said) -> bool:
+    def _record(self, serial: int, said: Sampled) -> bool:
         """Add a token to an answer and send what is whole; tell whether it is the last."""
         writing = self.writing[serial]
         writing.told = True
-        if said.token in self.brain.ends:
+        if said.token in self.model.ends:
             self._tell(serial, writing, writing.detokeniser.finish(), "stop")
             return True
         writing.count += 1
@@ -168,7 +168,7 @@ class Answering:
         # Also when nothing is whole: the gateway then knows that the step was survived.
         fragment = fragment or Fragment((), "")
         logprobs = writing.take_logprobs(fragment.tokens)
-        self.send(wire.Piece(serial, Delta(fragment.tokens, fragment.text, logprobs=logprobs)))
+        self.send(messages.Piece(serial, Delta(fragment.tokens, fragment.text, logprobs=logprobs)))
         return False
 
     def _tell(self, serial: int, writing: Writing, last: Fragment, finish: Finish) -> None:
@@ -176,13 +176,13 @@ class Answering:
         size = len(writing.prompt.ids)
         usage = Usage(size, min(self.scheduler.cached(serial), size), writing.count)
         logprobs = writing.take_logprobs(last.tokens)
-        self.send(wire.Piece(serial, Delta(last.tokens, last.text, finish, usage, logprobs)))
+        self.send(messages.Piece(serial, Delta(last.tokens, last.text, finish, usage, logprobs)))
 
     def _forget(self, serial: int) -> None:
         """Let go of an answer, whatever its state."""
         self.scheduler.cancel(serial)
         self.writing.pop(serial, None)
-        self.brain.runner.free(serial)
+        self.model.runner.free(serial)
 
     def _blame(self, serial: int, error: Exception) -> None:
         """End an answer with the error that happened in it."""
@@ -193,7 +193,7 @@ class Answering:
         self.scheduler.cancel(serial, keep=False)
         self._forget(serial)
         retry_after = error.retry_after if isinstance(error, Busy) else 0.0
-        self.send(wire.Failed(serial, error.code, str(error), retry_after))
+        self.send(messages.Failed(serial, error.code, str(error), retry_after))
 
 
 class ClipStore:

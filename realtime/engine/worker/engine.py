@@ -28,11 +28,11 @@ from typing import Self, assert_never
 import structlog
 
 from realtime.engine.api import STALLED, Delta, Loading, ModelInfo, Request
-from realtime.engine.worker import messages as wire
+from realtime.engine.worker import messages
 from realtime.engine.worker.config import WorkerConfig
-from realtime.engine.worker.live import Answer
-from realtime.engine.worker.process import Command, Link, command
-from realtime.engine.worker.retry_after import Pace
+from realtime.engine.worker.live import LiveRequest
+from realtime.engine.worker.process import Command, WorkerProcess, command
+from realtime.engine.worker.retry_after import RetryAfter
 from realtime.errors import Busy, EngineError, ModelError, WorkerLost
 
 RETRY_AFTER, RETRY_AFTER_LOADING = 1.0, 5.0
@@ -76,8 +76,8 @@ class WorkerEngine:
         self.state: ModelInfo | Loading = Loading("starting", 0.0)
         self.failure: Exception | None = None
         """Why there will never be an answer: no model was ever loaded, or the engine is closed."""
-        self.live: dict[int, Answer] = {}
-        self.link: Link | None = None
+        self.live: dict[int, LiveRequest] = {}
+        self.worker: WorkerProcess | None = None
         """The worker, once it is ready."""
         self.info: ModelInfo | None = None
         """The model that was loaded, now or before."""
@@ -86,7 +86,7 @@ class WorkerEngine:
         self.away = False
         """It was tried in vain so often that nobody is let wait for it."""
         self.restarts = 0
-        self.pace = Pace(RETRY_AFTER)
+        self.retry_after = RetryAfter(RETRY_AFTER)
         self.serials = itertools.count(1)
         self.news = asyncio.Event()
         self.supervisor: asyncio.Task[None] | None = None
@@ -124,43 +124,43 @@ class WorkerEngine:
         answer = self._admit(request)
         since = asyncio.get_running_loop().time()
         try:
-            if self.link:
-                await self._submit(answer, self.link)
+            if self.worker:
+                await self._submit(answer, self.worker)
             while True:
                 delta = await answer.take()
                 if delta.finish:
                     now = asyncio.get_running_loop().time()
-                    self.pace.ended(now - since, len(self.live))
+                    self.retry_after.ended(now - since, len(self.live))
                     yield delta
                     return
                 yield delta
         finally:
             del self.live[answer.serial]
-            if self.link and answer.asked and not answer.over:
-                self.link.send(wire.Cancel(answer.serial))
+            if self.worker and answer.asked and not answer.over:
+                self.worker.send(messages.Cancel(answer.serial))
 
     def confirm(self, request: str) -> None:
         """Raise an answer to normal priority, in this worker and in any that comes after it."""
         for answer in self.live.values():
             if answer.request.id == request and answer.request.priority == "low":
                 answer.request = replace(answer.request, priority="normal")
-                if self.link and answer.asked and not answer.over:
-                    self.link.send(wire.Confirm(answer.serial))
+                if self.worker and answer.asked and not answer.over:
+                    self.worker.send(messages.Confirm(answer.serial))
 
-    def _admit(self, request: Request) -> Answer:
+    def _admit(self, request: Request) -> LiveRequest:
         """Take a request among the live ones, or raise why not."""
         self._refuse_when_failed()
         if self.away:
             text = f"there is no model at present: {self.reason}"
             raise Busy(text, retry_after=RETRY_AFTER_LOADING)
         if len(self.live) >= self.config.slots + self.config.queue:
-            retry_after = self.pace.retry_after if self.link else RETRY_AFTER_LOADING
+            retry_after = self.retry_after.seconds if self.worker else RETRY_AFTER_LOADING
             raise Busy(f"{len(self.live)} answers are wanted already", retry_after=retry_after)
         if request.sampling.seed is None:
             # So that an answer goes on as it would have when the worker dies half-way.
             seed = secrets.randbits(63)
             request = replace(request, sampling=replace(request.sampling, seed=seed))
-        answer = Answer(next(self.serials), request)
+        answer = LiveRequest(next(self.serials), request)
         self.live[answer.serial] = answer
         return answer
 
@@ -169,24 +169,24 @@ class WorkerEngine:
         if self.failure:
             raise type(self.failure)(str(self.failure)) from self.failure
 
-    async def _submit(self, answer: Answer, link: Link) -> None:
+    async def _submit(self, answer: LiveRequest, worker: WorkerProcess) -> None:
         """Ask the worker for an answer once it has room; a worker that is gone is not asked."""
-        if await link.room() and link is self.link and not answer.asked:
-            self._ask(answer, link)
+        if await worker.room() and worker is self.worker and not answer.asked:
+            self._ask(answer, worker)
 
-    def _ask(self, answer: Answer, link: Link) -> None:
+    def _ask(self, answer: LiveRequest, worker: WorkerProcess) -> None:
         """Ask the worker for (the rest of) an answer, with the clips that it does not know."""
-        new = [clip for id, clip in answer.clips.items() if id not in link.known]
+        new = [clip for id, clip in answer.clips.items() if id not in worker.known]
         try:
-            question = wire.ask(answer.serial, answer.rest(), alone=answer.suspect)
-            link.send(*(wire.hear(clip) for clip in new), question)
+            question = messages.ask(answer.serial, answer.rest(), alone=answer.suspect)
+            worker.send(*(messages.hear(clip) for clip in new), question)
         except EngineError as error:
             answer.fail(error)
             return
         answer.asked += 1
-        link.known |= dict.fromkeys(clip.id for clip in new)
-        while len(link.known) > KNOWN_CLIPS:
-            del link.known[next(iter(link.known))]
+        worker.known |= dict.fromkeys(clip.id for clip in new)
+        while len(worker.known) > KNOWN_CLIPS:
+            del worker.known[next(iter(worker.known))]
 
     async def _supervise(self) -> None:
         """Run one worker after the other until the first one cannot be had."""
@@ -226,10 +226,10 @@ class WorkerEngine:
 
     async def _live(self) -> Ending:
         """See one worker from its start to its end; raise ModelError when it is the first."""
-        link: Link | None = None
+        worker: WorkerProcess | None = None
         try:
-            link = await Link.open(self.command(), self.config)
-            how = f"the worker ended: {await self._run(link)}"
+            worker = await WorkerProcess.open(self.command(), self.config)
+            how = f"the worker ended: {await self._run(worker)}"
         except ModelError as error:
             if self.info is None:
                 raise
@@ -237,72 +237,74 @@ class WorkerEngine:
             how = "the model cannot be loaded any more; the log says why"
         except Exception as error:
             # A descriptor, memory or the program is missing, or what came was no message.
-            log.exception("worker broke" if link else "worker cannot be started")
+            log.exception("worker broke" if worker else "worker cannot be started")
             # No more than the system's words: the rest may name paths.
             why = (isinstance(error, OSError) and error.strerror) or type(error).__name__
-            how = f"the worker {'broke' if link else 'cannot be started'}: {why}"
+            how = f"the worker {'broke' if worker else 'cannot be started'}: {why}"
         loaded = False
-        if link is not None:
-            loaded = not link.loading
+        if worker is not None:
+            loaded = not worker.loading
             log.error("worker died", how=how, loaded=loaded, answers=len(self.live))
-            self._bury(link)
-        return Ending(how, loaded, tuple(link.words) if link else ())
+            self._bury(worker)
+        return Ending(how, loaded, tuple(worker.words) if worker else ())
 
-    async def _run(self, link: Link) -> str:
+    async def _run(self, worker: WorkerProcess) -> str:
         """Serve one worker until it is gone; tell how it ended."""
-        link.patience = self.config.load_stall_after
-        logging = asyncio.create_task(link.forward_log())
-        watching = asyncio.create_task(link.watch(lambda silent: self._silent(link, silent)))
+        worker.patience = self.config.load_stall_after
+        logging = asyncio.create_task(worker.forward_log())
+        watching = asyncio.create_task(worker.watch(lambda silent: self._silent(worker, silent)))
         try:
-            while (message := await link.receive()) is not None:
-                self._heard(message, link)
+            while (message := await worker.receive()) is not None:
+                self._heard(message, worker)
         finally:
-            self.link = None
+            self.worker = None
             watching.cancel()
-            how = await link.close()
+            how = await worker.close()
             # The log ends by itself, now that nobody writes it.
             await asyncio.gather(watching, logging, return_exceptions=True)
         return how
 
-    def _silent(self, link: Link, silent: bool) -> None:
+    def _silent(self, worker: WorkerProcess, silent: bool) -> None:
         """Tell that the worker gives no sign of life, or does again."""
-        log.warning("worker is silent" if silent else "worker is heard again", pid=link.process.pid)
-        if link.loading or self.info is None:
+        log.warning(
+            "worker is silent" if silent else "worker is heard again", pid=worker.process.pid
+        )
+        if worker.loading or self.info is None:
             return
         if silent:
             self._tell(Loading(STALLED, 1.0, "the worker gives no sign of life"))
         else:
             self._tell(self.info)
 
-    def _heard(self, message: wire.FromWorker, link: Link) -> None:
+    def _heard(self, message: messages.FromWorker, worker: WorkerProcess) -> None:
         """Act on one message of the worker; news of answers that nobody wants are dropped."""
         match message:
-            case wire.Progress(loading):
+            case messages.Progress(loading):
                 self._tell(replace(loading, reason=self.reason))
-            case wire.Ready(info):
-                self._ready(info, link)
-            case wire.Unloadable(reason):
+            case messages.Ready(info):
+                self._ready(info, worker)
+            case messages.Unloadable(reason):
                 raise ModelError(reason)
-            case wire.Pulse():
-                pass  # it was felt by the link
-            case wire.Begun(serials):
-                link.reading = frozenset(serials)
-                for serial in link.reading & self.live.keys():
+            case messages.Pulse():
+                pass  # the worker process took note of it
+            case messages.Begun(serials):
+                worker.prefilling = frozenset(serials)
+                for serial in worker.prefilling & self.live.keys():
                     self.live[serial].begun = True
-            case wire.Piece(serial, delta):
-                link.reading = frozenset()
+            case messages.Piece(serial, delta):
+                worker.prefilling = frozenset()
                 if answer := self.live.get(serial):
                     answer.push(delta)
-            case wire.Failed(serial):
-                link.reading = frozenset()
+            case messages.Failed(serial):
+                worker.prefilling = frozenset()
                 if answer := self.live.get(serial):
-                    error = wire.error_of(message)
+                    error = messages.error_of(message)
                     if isinstance(error, Busy):
-                        error.retry_after = self.pace.retry_after
+                        error.retry_after = self.retry_after.seconds
                     answer.fail(error)
-            case wire.Missing(serial, clips):
+            case messages.Missing(serial, clips):
                 if answer := self.live.get(serial):
-                    self._resend(answer, clips, link)
+                    self._resend(answer, clips, worker)
             case _:
                 assert_never(message)
 
@@ -313,32 +315,32 @@ class WorkerEngine:
         if self.on_loading and isinstance(state, Loading):
             self.on_loading(state)
 
-    def _ready(self, info: ModelInfo, link: Link) -> None:
+    def _ready(self, info: ModelInfo, worker: WorkerProcess) -> None:
         """Ask the worker for everything that is wanted, the oldest first."""
         if self.restarts:  # whoever waits for the first tells of it
             log.info("model loaded again", **info.told())
-        self.link, self.info, self.reason, self.away = link, info, "", False
-        link.loaded(self.config.patience(info.device))
+        self.worker, self.info, self.reason, self.away = worker, info, "", False
+        worker.loaded(self.config.patience(info.device))
         for answer in self.live.values():
             if not answer.over:
-                self._ask(answer, link)
+                self._ask(answer, worker)
         self._tell(info)
 
-    def _resend(self, answer: Answer, clips: tuple[str, ...], link: Link) -> None:
+    def _resend(self, answer: LiveRequest, clips: tuple[str, ...], worker: WorkerProcess) -> None:
         """Send clips that the worker does not have any more, and ask again."""
         if answer.asked > 2:
             answer.fail(EngineError(f"the worker cannot hold the audio of this answer: {clips}"))
             return
         for clip in clips:
-            link.known.pop(clip, None)
-        self._ask(answer, link)
+            worker.known.pop(clip, None)
+        self._ask(answer, worker)
 
     def _fail(self, error: Exception) -> None:
         """End every answer that is wanted."""
         for answer in self.live.values():
             answer.fail(error)
 
-    def _bury(self, link: Link) -> None:
+    def _bury(self, worker: WorkerProcess) -> None:
         """Count a death of the worker against the answer that it was at.
 
         It died at a prompt, or else at one of those that have brought no token yet: an answer
@@ -346,7 +348,7 @@ class WorkerEngine:
         several, each is from then on asked for alone; the next death tells which it is.
         """
         begun = {serial for serial, answer in self.live.items() if answer.begun}
-        guilty = (link.reading or begun) & self.live.keys()
+        guilty = (worker.prefilling or begun) & self.live.keys()
         for serial, answer in self.live.items():
             if serial in guilty:
                 answer.deaths += len(guilty) == 1 or answer.suspect

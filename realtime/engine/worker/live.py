@@ -7,19 +7,19 @@ from collections import deque
 from dataclasses import replace
 
 from realtime.engine.api import Delta, Request
-from realtime.engine.worker import messages as wire
+from realtime.engine.worker import messages
 
 PENDING = 64
 """Deltas kept apart for a consumer that lags."""
 
 
-class Answer:
+class LiveRequest:
     """An answer that somebody waits for, across deaths of the worker."""
 
     def __init__(self, serial: int, request: Request) -> None:
         self.serial = serial
         self.request = request
-        self.clips = wire.clips_of(request)
+        self.clips = messages.clips_of(request)
         self.received: list[int] = []
         self.deaths = 0
         """Deaths of the worker while at this answer, since the last token."""

@@ -4,8 +4,8 @@ One thread receives; the other tells the gateway every second that the process i
 the loop has come, so that a process that is stopped, a loop that hangs and a step that takes long
 can be told apart. Messages are acted on between two steps of the model, so a cancellation waits for
 at most the step that is running. The process ends as soon as the gateway's end of the socket
-closes: there are no orphans. Started by `process.Link`, with one end of a socket pair as file
-descriptor `--fd`.
+closes: there are no orphans. Started by `process.WorkerProcess`, with one end of a socket pair as
+file descriptor `--fd`.
 """
 
 from __future__ import annotations
@@ -24,11 +24,10 @@ from typing import BinaryIO
 
 from realtime.engine import checkpoint
 from realtime.engine.api import Loading, ModelInfo
-from realtime.engine.steps import Brain
-from realtime.engine.worker import environment, threads
-from realtime.engine.worker import messages as wire
+from realtime.engine.steps import LoadedModel
+from realtime.engine.worker import environment, messages, threads
 from realtime.engine.worker.config import WorkerConfig
-from realtime.engine.worker.core import Answering
+from realtime.engine.worker.core import EngineCore
 from realtime.engine.worker.scheduler import SchedulerConfig
 from realtime.errors import ModelError
 
@@ -41,7 +40,7 @@ class Gateway:
 
     def __init__(self, connection: socket.socket) -> None:
         self.connection = connection
-        self.inbox: queue.Queue[wire.ToWorker] = queue.Queue(INBOX)
+        self.inbox: queue.Queue[messages.ToWorker] = queue.Queue(INBOX)
         self.sending = threading.Lock()
         self.rounds = 0
         """Rounds of the model's loop; each begins by taking messages."""
@@ -54,9 +53,9 @@ class Gateway:
         for work in (self._receive, self._beat):
             threading.Thread(target=work, name=work.__name__, daemon=True).start()
 
-    def send(self, message: wire.FromWorker) -> None:
+    def send(self, message: messages.FromWorker) -> None:
         """Send a message; without a gateway there is nothing left to do."""
-        frame = wire.frame(message)
+        frame = messages.frame(message)
         try:
             with self.sending:
                 self.connection.sendall(frame)
@@ -66,10 +65,10 @@ class Gateway:
     def first(self) -> WorkerConfig:
         """Wait for the first message, which holds the settings."""
         message = self.inbox.get()
-        assert isinstance(message, wire.Start)
+        assert isinstance(message, messages.Start)
         return message.config
 
-    def take(self, *, wait: bool) -> Iterator[wire.ToWorker]:
+    def take(self, *, wait: bool) -> Iterator[messages.ToWorker]:
         """Give the messages that have come; with `wait`, at least one."""
         self.rounds += 1
         if wait:
@@ -82,8 +81,8 @@ class Gateway:
 
     def _beat(self) -> None:
         while True:
-            time.sleep(wire.PULSE_S)
-            self.send(wire.Pulse(self.rounds, self.waiting))
+            time.sleep(messages.PULSE_S)
+            self.send(messages.Pulse(self.rounds, self.waiting))
 
     def _receive(self) -> None:
         code = 0
@@ -103,14 +102,14 @@ class Gateway:
             os._exit(code)
 
 
-def read(stream: BinaryIO) -> Iterator[wire.ToWorker]:
+def read(stream: BinaryIO) -> Iterator[messages.ToWorker]:
     """Read messages until the stream ends."""
-    while len(head := stream.read(wire.LENGTH.size)) == wire.LENGTH.size:
-        (size,) = wire.LENGTH.unpack(head)
+    while len(head := stream.read(messages.LENGTH.size)) == messages.LENGTH.size:
+        (size,) = messages.LENGTH.unpack(head)
         payload = stream.read(size)
         if len(payload) < size:
             return
-        yield wire.TO_WORKER.decode(payload)
+        yield messages.TO_WORKER.decode(payload)
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -123,41 +122,39 @@ def main(arguments: list[str] | None = None) -> None:
     gateway.listen()
     try:
         config = gateway.first()
-        brain, info = load_model(config, gateway)
+        model, info = load_model(config, gateway)
     except ModelError as error:
-        gateway.send(wire.Unloadable(str(error)))
+        gateway.send(messages.Unloadable(str(error)))
         sys.exit(2)
-    gateway.send(wire.Ready(info))
-    scheduling = SchedulerConfig(config.slots, config.queue, config.chunk, brain.cells)
-    answer(gateway, Answering(brain, scheduling, gateway.send))
+    gateway.send(messages.Ready(info))
+    scheduling = SchedulerConfig(config.slots, config.queue, config.chunk, model.cells)
+    answer(gateway, EngineCore(model, scheduling, gateway.send))
 
 
-def answer(gateway: Gateway, answering: Answering) -> None:
+def answer(gateway: Gateway, core: EngineCore) -> None:
     """Alternate between messages and steps for ever; wait only when there is no step to run."""
     busy = False
     while True:
         for message in gateway.take(wait=not busy):
-            answering.receive(message)
-        busy = answering.step()
+            core.receive(message)
+        busy = core.step()
 
 
-def load_model(config: WorkerConfig, gateway: Gateway) -> tuple[Brain, ModelInfo]:
+def load_model(config: WorkerConfig, gateway: Gateway) -> tuple[LoadedModel, ModelInfo]:
     """Load the model, telling the gateway how far it is."""
 
     def progress(stage: str, fraction: float) -> None:
-        gateway.send(wire.Progress(Loading(stage, fraction)))
+        gateway.send(messages.Progress(Loading(stage, fraction)))
 
     checkpoint.locate(config.model)
     progress("libraries", 0.0)
     # Importing torch takes seconds; a wrong name was told before, and the gateway is heard.
-    from realtime.engine.model import build as brain
-    from realtime.engine.model import load as model
-    from realtime.engine.model import onednn_linear as packing
-    from realtime.engine.model import quantise
+    from realtime.engine.model import build, onednn_linear, quantise
+    from realtime.engine.model import load as loading
 
     quantise.refuse(config.weights)
     cores = threads.available()
-    loaded = model.load(
+    loaded = loading.load(
         config.model,
         device=config.device,
         dtype=config.dtype,
@@ -165,16 +162,16 @@ def load_model(config: WorkerConfig, gateway: Gateway) -> tuple[Brain, ModelInfo
         threads=config.threads or cores,
         progress=progress,
     )
-    loaded = model.computing(
+    loaded = loading.computing(
         loaded, config.threads or threads.chosen(loaded.info, cores, config.spare_cores)
     )
     if config.weights == "auto":
         progress("packing", 0.97)
-        model.explained(config.model, lambda: packing.pack(loaded.model))
+        loading.explained(config.model, lambda: onednn_linear.pack(loaded.model))
     else:
         quantise.quantise(loaded.model, config.weights)
     progress("warm-up", 0.98)
-    return brain.build(
+    return build.build(
         loaded,
         slots=config.slots,
         chunk=config.chunk,
@@ -187,7 +184,7 @@ def load_model(config: WorkerConfig, gateway: Gateway) -> tuple[Brain, ModelInfo
 
 
 def parse(arguments: list[str] | None) -> argparse.Namespace:
-    """Read what `process.Link` gives; settings come as a message."""
+    """Read what `process.WorkerProcess` gives; settings come as a message."""
     parser = argparse.ArgumentParser(
         prog="python -m realtime.engine.worker.main", description=__doc__
     )

@@ -17,7 +17,7 @@ from collections.abc import Callable
 import structlog
 
 from realtime import interpreter
-from realtime.engine.worker import messages as wire
+from realtime.engine.worker import messages
 from realtime.engine.worker.config import WorkerConfig
 from realtime.engine.worker.environment import environment_of_worker
 
@@ -35,7 +35,7 @@ Command = Callable[[], list[str]]
 log = structlog.get_logger(__name__)
 
 
-class Link:
+class WorkerProcess:
     """One worker process from birth to death, and the socket to it."""
 
     def __init__(
@@ -49,7 +49,7 @@ class Link:
         self.writer = writer
         self.known: dict[str, None] = {}
         """Clips that it was sent, the oldest first."""
-        self.reading: frozenset[int] = frozenset()
+        self.prefilling: frozenset[int] = frozenset()
         """The answers whose prompts the model is reading."""
         self.patience: float | None = None
         """Seconds without a sign until it is killed."""
@@ -64,7 +64,7 @@ class Link:
         self.words: deque[str] = deque(maxlen=LAST_WORDS)
 
     @classmethod
-    async def open(cls, command: list[str], config: WorkerConfig) -> Link:
+    async def open(cls, command: list[str], config: WorkerConfig) -> WorkerProcess:
         """Start a worker that holds the other end of a new socket pair, as `--fd`.
 
         Its settings are the first message to it.
@@ -92,13 +92,13 @@ class Link:
             except BaseException:
                 writer.close()
                 raise
-        link = cls(process, reader, writer)
-        link.send(wire.Start(config))
-        return link
+        worker = cls(process, reader, writer)
+        worker.send(messages.Start(config))
+        return worker
 
-    def send(self, *messages: wire.ToWorker) -> None:
+    def send(self, *sent: messages.ToWorker) -> None:
         """Write messages, all or none of them."""
-        self.writer.write(b"".join([wire.frame(message) for message in messages]))
+        self.writer.write(b"".join([messages.frame(message) for message in sent]))
 
     async def room(self) -> bool:
         """Wait until the worker has read most of what was written; False when it is gone."""
@@ -107,19 +107,19 @@ class Link:
             return True
         return False
 
-    async def receive(self) -> wire.FromWorker | None:
+    async def receive(self) -> messages.FromWorker | None:
         """Wait for the next message; None when the worker is gone."""
         try:
-            (size,) = wire.LENGTH.unpack(await self.reader.readexactly(wire.LENGTH.size))
-            message = wire.FROM_WORKER.decode(await self.reader.readexactly(size))
+            (size,) = messages.LENGTH.unpack(await self.reader.readexactly(messages.LENGTH.size))
+            message = messages.FROM_WORKER.decode(await self.reader.readexactly(size))
         except (asyncio.IncompleteReadError, ConnectionError):
             return None
         self.sign.set()
         match message:
-            case wire.Pulse(rounds, waiting):
+            case messages.Pulse(rounds, waiting):
                 moves = waiting or rounds != self.rounds
-                self.rounds, self.still = rounds, 0.0 if moves else self.still + wire.PULSE_S
-            case wire.Progress():
+                self.rounds, self.still = rounds, 0.0 if moves else self.still + messages.PULSE_S
+            case messages.Progress():
                 self.still = 0.0
         return message
 

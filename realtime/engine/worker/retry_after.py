@@ -8,7 +8,7 @@ LEAST, MOST = 0.1, 60.0
 """Seconds; what may be told at all."""
 
 
-class Pace:
+class RetryAfter:
     """The mean time between two ends, by Little's law: the time that each takes over their number.
 
     Unlike the ends themselves it says nothing wrong after a time in which nobody asked.
@@ -27,6 +27,6 @@ class Pace:
         self.known = True
 
     @property
-    def retry_after(self) -> float:
+    def seconds(self) -> float:
         """Tell after how many seconds the next place is free."""
         return min(max(self.interval, LEAST), MOST)

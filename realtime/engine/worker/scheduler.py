@@ -4,8 +4,8 @@ A step gives every answer that talks its next token, and reads at most `chunk` c
 beside it, so that a new turn never stalls those who talk. `next` gives the step to run, `done`
 records it. A cancelled answer is in no later step.
 
-What is computed of a conversation stays in its extent when an answer ends, is cancelled or makes
-room: the next request of that conversation computes only what lies behind the longest common
+What is computed of a conversation stays in its allocation when an answer ends, is cancelled or
+makes room: the next request of that conversation computes only what lies behind the longest common
 prefix. What comes before the first word of a user a new conversation takes over from others. A
 cell is named by what was computed into it: a token, or a frame of a clip; equal cells
 before it make it the same. When cells run out, idle conversations go first, the least recently
@@ -20,7 +20,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from realtime.engine.steps import BLOCK, Cell, Move, Part, Step
-from realtime.engine.worker.kv_allocator import Arena, Extent
+from realtime.engine.worker.kv_allocator import Allocation, KvAllocator
 from realtime.errors import Busy
 
 RECENT = 8
@@ -64,7 +64,7 @@ class Job:
     """Its prompt may be what kills the worker: nothing else is in its steps until it talks."""
     head: int = 0
     """Cells that hold nothing of what its user said: other conversations may have the same."""
-    extent: Extent | None = None
+    allocation: Allocation | None = None
     """Its cells while it runs."""
     cached: int | None = None
     """Cells that needed no computation when it was first begun."""
@@ -74,11 +74,11 @@ class Job:
     @property
     def used(self) -> int:
         """Count the positions that are computed."""
-        assert self.extent is not None
-        return self.extent.used
+        assert self.allocation is not None
+        return self.allocation.used
 
     @property
-    def talks(self) -> bool:
+    def decodes(self) -> bool:
         """Tell whether only its last token is to be computed."""
         return self.used == len(self.cells) - 1
 
@@ -88,7 +88,7 @@ class Kept:
     """What is computed of a conversation that nobody works on."""
 
     cells: list[Cell]
-    extent: Extent
+    allocation: Allocation
 
 
 class Scheduler:
@@ -96,7 +96,7 @@ class Scheduler:
 
     def __init__(self, config: SchedulerConfig) -> None:
         self.config = config
-        self.arena = Arena(config.cells, config.block)
+        self.allocator = KvAllocator(config.cells, config.block)
         self.waiting: dict[int, Job] = {}
         """By serial; together at most `queue` beyond the free slots."""
         self.running: dict[int, Job] = {}
@@ -149,10 +149,10 @@ class Scheduler:
         self._admit(moves)
         parts = self._alone()
         if not parts:
-            parts = [part for job in self._served() if (part := self._talk(job, moves))]
+            parts = [part for job in self._served() if (part := self._decode(job, moves))]
             # Making room for one may have sent away another that was before it.
             parts = [part for part in parts if part.serial in self.running]
-            parts += self._read()
+            parts += self._prefill()
             self.owed = False
         # Later moves may have taken along what earlier parts name.
         placed = [self._placed(part) for part in parts if part.serial in self.running]
@@ -169,8 +169,8 @@ class Scheduler:
             job = self.running.get(part.serial)
             if job is None:
                 continue
-            assert job.extent is not None
-            job.extent.used = part.stop
+            assert job.allocation is not None
+            job.allocation.used = part.stop
             if part.serial in ended:
                 self.cancel(part.serial)
             elif part.last:
@@ -182,28 +182,28 @@ class Scheduler:
     def _alone(self) -> list[Part]:
         """Give the step of an answer that must run alone, unless those who talk are owed one."""
         jobs = [job for job in self._served() if job.alone]
-        others = any(job.talks and not job.alone for job in self.running.values())
+        others = any(job.decodes and not job.alone for job in self.running.values())
         if not jobs or (self.owed and others):
             return []
         self.owed = True
         return [self._part(jobs[0], self.config.chunk)]
 
-    def _talk(self, job: Job, moves: list[Move]) -> Part | None:
+    def _decode(self, job: Job, moves: list[Move]) -> Part | None:
         """Give an answer that talks its next token; None when it does not, or has no room."""
-        if job.serial not in self.running or job.alone or not job.talks:
+        if job.serial not in self.running or job.alone or not job.decodes:
             return None
         if not self._make_room(job, moves):
             return None
         return self._part(job, 1)
 
-    def _read(self) -> list[Part]:
+    def _prefill(self) -> list[Part]:
         """Read prompts, within what a step may hold of them.
 
         Those that fit into one step go before those that do not, which get a quarter at least:
         a short question does not wait for somebody's long history, nor that for ever.
         """
         chunk = self.config.chunk
-        jobs = [job for job in self._served() if not (job.talks or job.alone)]
+        jobs = [job for job in self._served() if not (job.decodes or job.alone)]
         long = [job for job in jobs if len(job.cells) - job.used > chunk]
         short = [job for job in jobs if len(job.cells) - job.used <= chunk]
         parts: list[Part] = []
@@ -226,9 +226,9 @@ class Scheduler:
         return Part(job.serial, job.used, stop, 0, stop == len(job.cells))
 
     def _placed(self, part: Part) -> Part:
-        extent = self.running[part.serial].extent
-        assert extent is not None
-        return Part(part.serial, part.start, part.stop, extent.start, part.last)
+        allocation = self.running[part.serial].allocation
+        assert allocation is not None
+        return Part(part.serial, part.start, part.stop, allocation.start, part.last)
 
     # Who runs ----------------------------------------------------------------------------------
 
@@ -252,97 +252,99 @@ class Scheduler:
         """Give an answer its cells, with what is computed of it already; False without room."""
         own = self.idle.pop(job.conversation, None)
         shared = common(own.cells, job.cells) if own else 0
-        extent = own.extent if own else None
-        extent = self._find_cells(extent, job, moves)
-        if extent is None:
+        allocation = own.allocation if own else None
+        allocation = self._find_cells(allocation, job, moves)
+        if allocation is None:
             if own:
                 self._shelve(job.conversation, own)
             return False
         source, copied = self._longest_elsewhere(job, shared)
         if source is not None:
-            moves.append(Move(source.start, extent.start, copied))
+            moves.append(Move(source.start, allocation.start, copied))
             shared = copied
         # At least one position is computed, for the scores behind it.
-        extent.used = min(shared, len(job.cells) - 1)
-        self.arena.trim(extent, len(job.cells))
-        job.extent = extent
+        allocation.used = min(shared, len(job.cells) - 1)
+        self.allocator.trim(allocation, len(job.cells))
+        job.allocation = allocation
         if job.cached is None:
-            job.cached = extent.used
+            job.cached = allocation.used
         del self.waiting[job.serial]
         self.begun += 1
         job.order = self.begun
         self.running[job.serial] = job
         return True
 
-    def _longest_elsewhere(self, job: Job, shared: int) -> tuple[Extent | None, int]:
+    def _longest_elsewhere(self, job: Job, shared: int) -> tuple[Allocation | None, int]:
         """Find who else has computed more of what an answer begins with, and how many cells.
 
         Of other conversations nothing is taken that was said in them: how soon an answer comes
         would tell whether somebody else had said the same.
         """
         head = job.cells[: job.head]
-        best: tuple[Extent | None, int] = None, shared
+        best: tuple[Allocation | None, int] = None, shared
         for other in self.running.values():
             same = other.conversation == job.conversation
-            assert other.extent is not None
+            assert other.allocation is not None
             found = common(other.cells[: other.used], job.cells if same else head)
             if found >= best[1] + (1 if same else WORTH):
-                best = other.extent, found
+                best = other.allocation, found
         for kept in itertools.islice(reversed(self.idle.values()), RECENT):
             found = common(kept.cells, head)
             if found >= best[1] + WORTH:
-                best = kept.extent, found
+                best = kept.allocation, found
         return best
 
     def _send_back(self, job: Job) -> None:
         """Let an answer wait again; what is computed of it stays while there is room."""
         del self.running[job.serial]
         self._keep(job)
-        job.extent = None
+        job.allocation = None
         self.waiting[job.serial] = job
 
     def _keep(self, job: Job) -> None:
         """Keep what is computed for the conversation's next request."""
-        assert job.extent is not None
-        job.extent.used = min(job.used, len(job.cells))
-        self._shelve(job.conversation, Kept(job.cells[: job.used], job.extent))
+        assert job.allocation is not None
+        job.allocation.used = min(job.used, len(job.cells))
+        self._shelve(job.conversation, Kept(job.cells[: job.used], job.allocation))
 
     def _shelve(self, conversation: str, kept: Kept) -> None:
-        """Keep an extent as idle; of two of one conversation the one that holds more."""
+        """Keep an allocation as idle; of two of one conversation the one that holds more."""
         other = self.idle.pop(conversation, None)
-        if other is not None and other.extent.used > kept.extent.used:
+        if other is not None and other.allocation.used > kept.allocation.used:
             kept, other = other, kept
         if other is not None:
-            self.arena.release(other.extent)
-        if kept.extent.used:
+            self.allocator.release(other.allocation)
+        if kept.allocation.used:
             self.idle[conversation] = kept
         else:
-            self.arena.release(kept.extent)
+            self.allocator.release(kept.allocation)
 
     # Whose cells -------------------------------------------------------------------------------
 
-    def _find_cells(self, extent: Extent | None, job: Job, moves: list[Move]) -> Extent | None:
+    def _find_cells(
+        self, allocation: Allocation | None, job: Job, moves: list[Move]
+    ) -> Allocation | None:
         """Give the cells that an answer needs to begin, grown from its own if it has some.
 
         They are taken from those who are idle or less urgent; None when that is not enough.
         """
         while True:
-            if extent is None:
-                if found := self.arena.reserve(len(job.cells)):
-                    extent, moved = found
+            if allocation is None:
+                if found := self.allocator.reserve(len(job.cells)):
+                    allocation, moved = found
                     moves += moved
-                    return extent
-            elif (more := self.arena.grow(extent, len(job.cells))) is not None:
+                    return allocation
+            elif (more := self.allocator.grow(allocation, len(job.cells))) is not None:
                 moves += more
-                return extent
+                return allocation
             if not self._evict() and not self._preempt_for(job):
                 return None
 
     def _make_room(self, job: Job, moves: list[Move]) -> bool:
         """Make room for an answer's next token; False when it was sent back itself."""
-        assert job.extent is not None
+        assert job.allocation is not None
         while True:
-            moved = self.arena.grow(job.extent, len(job.cells))
+            moved = self.allocator.grow(job.allocation, len(job.cells))
             if moved is not None:
                 moves += moved
                 return True
@@ -359,7 +361,7 @@ class Scheduler:
         if not self.idle:
             return False
         _, kept = self.idle.popitem(last=False)
-        self.arena.release(kept.extent)
+        self.allocator.release(kept.allocation)
         return True
 
     def _preempt_for(self, job: Job) -> bool:

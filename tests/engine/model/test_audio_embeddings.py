@@ -6,7 +6,7 @@ import tiny_model
 import torch
 
 from realtime.engine.api import Clip
-from realtime.engine.model.audio_embeddings import FRAMES, PADDING, Embeddings, batches
+from realtime.engine.model.audio_embeddings import FRAMES, PADDING, AudioEmbeddingCache, batches
 from realtime.engine.model.features import Mel
 
 BUDGET = 1 << 20
@@ -19,11 +19,11 @@ def clips(*seconds: float) -> list[Clip]:
 @torch.inference_mode()
 def test_audio_is_encoded_once_and_forgotten_beyond_the_budget(loaded):
     three = clips(1.0, 1.0, 1.0)
-    kept = Embeddings(loaded, budget=BUDGET)
+    kept = AudioEmbeddingCache(loaded, budget=BUDGET)
     first, again = kept.of(three), kept.of(three)
     assert all(first[id] is again[id] for id in first)
 
-    small = Embeddings(loaded, budget=2 * first["b0"].nbytes)
+    small = AudioEmbeddingCache(loaded, budget=2 * first["b0"].nbytes)
     assert len(small.of(three)) == 3
     assert list(small.kept) == ["b1", "b2"]
     small.of(three[1:2])
@@ -34,9 +34,9 @@ def test_audio_is_encoded_once_and_forgotten_beyond_the_budget(loaded):
 @torch.inference_mode()
 def test_clips_encoded_together_are_as_those_encoded_alone(loaded):
     several = clips(0.1, 1.0, 1.1, 1.24, 2.9, 3.0)
-    together = Embeddings(loaded, budget=BUDGET).of(several)
+    together = AudioEmbeddingCache(loaded, budget=BUDGET).of(several)
     for clip in several:
-        alone = Embeddings(loaded, budget=BUDGET).of([clip])[clip.id]
+        alone = AudioEmbeddingCache(loaded, budget=BUDGET).of([clip])[clip.id]
         torch.testing.assert_close(together[clip.id], alone, atol=2e-5, rtol=1e-4)
 
 

@@ -8,10 +8,10 @@ import tiny_model
 import torch
 
 from realtime.engine.api import AssistantTurn, Clip, Request, Sampling, UserTurn
-from realtime.engine.model import build as brain
+from realtime.engine.model import build as building
 from realtime.engine.model.load import load
-from realtime.engine.worker import messages as wire
-from realtime.engine.worker.core import Answering
+from realtime.engine.worker import messages
+from realtime.engine.worker.core import EngineCore
 from realtime.engine.worker.scheduler import SchedulerConfig
 
 GREEDY = Sampling(temperature=0.0, max_tokens=20)
@@ -22,27 +22,27 @@ class Desk:
     """A loop with a real model, and what the gateway is told."""
 
     def __init__(self, loaded, *, slots: int = 4, chunk: int = 48, **more) -> None:
-        self.brain, self.info = brain.build(loaded, slots=slots, chunk=chunk, **more)
-        self.told: list[wire.FromWorker] = []
-        config = SchedulerConfig(slots, 16, chunk, self.brain.cells)
-        self.answering = Answering(self.brain, config, self.told.append)
+        self.model, self.info = building.build(loaded, slots=slots, chunk=chunk, **more)
+        self.told: list[messages.FromWorker] = []
+        config = SchedulerConfig(slots, 16, chunk, self.model.cells)
+        self.core = EngineCore(self.model, config, self.told.append)
         self.serial = 0
 
     def ask(self, *turns, conversation: str = "c", sampling: Sampling = GREEDY, **more) -> int:
         self.serial += 1
         request = Request(f"r{self.serial}", conversation, turns, sampling, **more)
-        for clip in wire.clips_of(request).values():
-            self.answering.receive(wire.hear(clip))
-        self.answering.receive(wire.ask(self.serial, request))
+        for clip in messages.clips_of(request).values():
+            self.core.receive(messages.hear(clip))
+        self.core.receive(messages.ask(self.serial, request))
         return self.serial
 
     def run(self, steps: int = 10_000) -> None:
         for _ in range(steps):
-            if not self.answering.step():
+            if not self.core.step():
                 return
 
     def deltas(self, serial: int):
-        return [m.delta for m in self.told if isinstance(m, wire.Piece) and m.serial == serial]
+        return [m.delta for m in self.told if isinstance(m, messages.Piece) and m.serial == serial]
 
     def tokens(self, serial: int) -> tuple[int, ...]:
         return tuple(token for delta in self.deltas(serial) for token in delta.tokens)
@@ -51,7 +51,7 @@ class Desk:
         return self.deltas(serial)[-1].usage
 
     def failed(self) -> dict[int, str]:
-        return {m.serial: m.reason for m in self.told if isinstance(m, wire.Failed)}
+        return {m.serial: m.reason for m in self.told if isinstance(m, messages.Failed)}
 
 
 @pytest.fixture(scope="module")
@@ -82,7 +82,7 @@ def test_an_answer_asked_for_with_its_prefix_goes_on_without_computing_it_again(
     desk = Desk(speaker)
     one = desk.ask(UserTurn((CLIPS[0],)))
     desk.run(8)
-    desk.answering.receive(wire.Cancel(one))
+    desk.core.receive(messages.Cancel(one))
     prefix = desk.tokens(one)
     assert 0 < len(prefix) < 20
     rest = desk.ask(UserTurn((CLIPS[0],)), prefix=prefix)
@@ -102,14 +102,14 @@ def test_conversations_do_not_see_each_other(speaker):
     desk.run()
     assert desk.tokens(one) == desk.tokens(other)
     # Of what others heard and said nothing is reused, only what every conversation begins with.
-    prompt = desk.brain.prompts.build(Request("r", "b", (UserTurn((CLIPS[0],)),)))
+    prompt = desk.model.prompts.build(Request("r", "b", (UserTurn((CLIPS[0],)),)))
     assert desk.usage(one).cached_tokens == 0
     assert desk.usage(other).cached_tokens == prompt.head <= prompt.clips[0].start
 
 
 def trouble(desk: Desk, monkeypatch, most: int, error: Exception) -> None:
     """Let the language model fail whenever it is given more positions than this."""
-    model = desk.brain.runner.core.language_model
+    model = desk.model.runner.core.language_model
     stock = type(model).forward
 
     def forward(self, *args, inputs_embeds, **more):
@@ -176,20 +176,22 @@ def test_bad_requests_fail_alone_and_are_named(speaker):
     empty = desk.ask(UserTurn((Clip("empty", np.zeros(0, np.int16)),)))
     long = desk.ask(UserTurn((CLIPS[0], "word " * 3000)))
     nothing = desk.ask()
-    desk.answering.receive(
-        wire.Ask(99, "c", (wire.User((wire.Heard("nobody"),)),), GREEDY, (), True, "normal")
+    desk.core.receive(
+        messages.Ask(
+            99, "c", (messages.User((messages.Heard("nobody"),)),), GREEDY, (), True, "normal"
+        )
     )
     desk.run()
     failed = desk.failed()
     assert "0.1 to 30 s" in failed[empty]
     assert "context is 2048" in failed[long]
     assert "empty" in failed[nothing]
-    assert wire.Missing(99, ("nobody",)) in desk.told
+    assert messages.Missing(99, ("nobody",)) in desk.told
     assert len(desk.tokens(good)) == 20
 
 
 def test_more_conversations_than_there_are_cells_are_all_answered_as_alone(speaker):
-    one = brain.build(speaker, slots=1, chunk=64)[0].runner.kv.arenas[0].keys[:, :1].nbytes * 4
+    one = building.build(speaker, slots=1, chunk=64)[0].runner.kv.arenas[0].keys[:, :1].nbytes * 4
     few = Desk(speaker, slots=3, kv_bytes=640 * one)
     many = Desk(speaker)
     said = []
@@ -199,6 +201,6 @@ def test_more_conversations_than_there_are_cells_are_all_answered_as_alone(speak
         ]
         desk.run()
         said.append([desk.tokens(serial) for serial in serials])
-    assert few.brain.cells == 640
+    assert few.model.cells == 640
     assert said[0] == said[1]
     assert few.failed() == {}

@@ -16,7 +16,7 @@ from engine import plain_flash
 from engine.bed import CONVERSATIONS, GREEDY, MODELS, Bed, build, run, stock
 
 from realtime.engine.api import Clip, Sampling, UserTurn
-from realtime.engine.model import build as brain
+from realtime.engine.model import build as building
 from realtime.engine.model import graphs
 from realtime.engine.model.graphs import Bucket, FixedDecode, buckets_of
 from realtime.engine.model.load import load
@@ -140,7 +140,7 @@ def test_rows_left_over_write_to_cells_of_nobody(endless):
     bed.step()
     kv = bed.runner.kv.arenas[0].keys
     before = kv.clone()
-    position = bed.scheduler.running[1].extent.start + len(prompt.ids)
+    position = bed.scheduler.running[1].allocation.start + len(prompt.ids)
     bed.step()
     changed = (kv != before).any(-1).any(0) & ~(kv.isnan() & before.isnan()).all(-1).all(0)
     cells = bed.scheduler.config.cells
@@ -309,5 +309,5 @@ def test_a_graph_that_computes_something_else_is_found_out():
 
 
 def test_on_a_cpu_there_are_none(loaded):
-    made, _ = brain.build(loaded, slots=2, chunk=64)
+    made, _ = building.build(loaded, slots=2, chunk=64)
     assert made.runner.fixed is None

@@ -9,7 +9,7 @@ import tiny_model
 import torch
 
 from realtime.engine.api import Memory
-from realtime.engine.model import build as brain
+from realtime.engine.model import build as building
 from realtime.engine.model import memory
 from realtime.engine.model.graphs import BATCHES, GRAPH_BYTES, Bucket, buckets_of
 from realtime.engine.model.kv_cache import FP8, KeyValues, cell_bytes
@@ -55,7 +55,7 @@ def test_too_little_memory_is_told(loaded, free, kv_bytes):
 
 def test_the_context_is_what_memory_allows(loaded):
     one = cell_bytes(loaded.model.config.text_config, torch.float32)
-    made, info = brain.build(loaded, slots=2, chunk=64, kv_bytes=640 * one)
+    made, info = building.build(loaded, slots=2, chunk=64, kv_bytes=640 * one)
     assert (info.context, made.context, made.cells) == (640, 640, 640)
     assert info.memory.cells == 640
     assert "640 tokens" in str(info.memory)
@@ -67,7 +67,7 @@ def test_keys_and_values_that_cannot_be_taken_are_told_while_loading(loaded, mon
 
     monkeypatch.setattr(KeyValues, "__init__", fail)
     with pytest.raises(ModelError, match="cannot answer: out of memory"):
-        brain.build(loaded, slots=2, chunk=64)
+        building.build(loaded, slots=2, chunk=64)
 
 
 def test_half_the_bytes_per_number_keep_twice_as_much(loaded, tmp_path):
@@ -111,17 +111,17 @@ def test_recorded_steps_are_part_of_the_workspace(loaded):
 def test_without_room_for_graphs_there_are_none(loaded, capsys):
     buckets = (Bucket(1, 128),) * 30
     plan = functools.partial(planned, loaded, GIB)
-    made, left = brain.planned_with(lambda some: plan(buckets=some), buckets)
+    made, left = building.planned_with(lambda some: plan(buckets=some), buckets)
     assert left == ()
     assert made == plan()
     assert "no memory for CUDA graphs" in capsys.readouterr().err
     with pytest.raises(ModelError, match="out of memory"):
-        brain.planned_with(lambda some: planned(loaded, 0, buckets=some), ())
+        building.planned_with(lambda some: planned(loaded, 0, buckets=some), ())
 
 
 def test_a_brain_with_fp8_keeps_more(loaded):
     plain, narrow = (
-        brain.build(loaded, slots=2, chunk=64, kv_bytes=1 << 20, kv_dtype=kind)[1].memory.cells
+        building.build(loaded, slots=2, chunk=64, kv_bytes=1 << 20, kv_dtype=kind)[1].memory.cells
         for kind in ("auto", "fp8")
     )
     assert narrow == pytest.approx(4 * plain, abs=256)

@@ -1,4 +1,4 @@
-"""Packed layers compute what they did, and only those are packed that gain by it."""
+"""OneDnnLinear layers compute what they did, and only those are packed that gain by it."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ import tiny_model
 import torch
 from torch import nn
 
-from realtime.engine.model import onednn_linear as packing
+from realtime.engine.model import onednn_linear
 from realtime.engine.model.load import load
 
 needs_onednn = pytest.mark.skipif(
-    not packing.computes(torch.float32), reason="this torch computes without oneDNN"
+    not onednn_linear.computes(torch.float32), reason="this torch computes without oneDNN"
 )
 
 
@@ -22,7 +22,7 @@ needs_onednn = pytest.mark.skipif(
 def test_a_packed_layer_computes_what_it_did(rows, bias):
     linear = nn.Linear(600, 500, bias=bias).eval()
     model = nn.ModuleDict({"a": nn.ModuleDict({"b": linear})})
-    assert packing.pack(model) == 1
+    assert onednn_linear.pack(model) == 1
     packed = model["a"]["b"]
     assert (packed.in_features, packed.out_features) == (600, 500)
     with torch.inference_mode():
@@ -34,18 +34,18 @@ def test_a_packed_layer_computes_what_it_did(rows, bias):
 def test_it_takes_the_memory_that_it_took_and_is_packed_once():
     model = nn.Sequential(nn.Linear(600, 500))
     before = sum(p.nbytes for p in model.parameters())
-    assert [packing.pack(model), packing.pack(model)] == [1, 0]
+    assert [onednn_linear.pack(model), onednn_linear.pack(model)] == [1, 0]
     assert sum(p.nbytes for p in model.parameters()) == before
 
 
 def test_small_layers_and_other_numbers_stay_as_they_are():
     model = nn.Sequential(nn.Linear(64, 64), nn.Linear(600, 500).double(), nn.Embedding(600, 500))
-    assert packing.pack(model) == 0
+    assert onednn_linear.pack(model) == 0
 
 
 def test_without_onednn_nothing_is_packed(monkeypatch):
     monkeypatch.setattr(torch.backends.mkldnn, "is_available", lambda: False)
-    assert packing.pack(nn.Sequential(nn.Linear(600, 500))) == 0
+    assert onednn_linear.pack(nn.Sequential(nn.Linear(600, 500))) == 0
 
 
 @needs_onednn
@@ -60,9 +60,9 @@ def test_tokens_stay_those_of_generate(tmp_path, monkeypatch):
         return_tensors="pt",
     )
     said = [loaded.model.generate(**heard, do_sample=False, max_new_tokens=30)]
-    monkeypatch.setattr(packing, "LEAST", 1)
+    monkeypatch.setattr(onednn_linear, "LEAST", 1)
     # Four projections and three of the feed-forward in each of two layers of the language model,
     # its head, four and two in those of the encoder, and the projector between the two.
-    assert packing.pack(loaded.model) == 2 * 7 + 1 + 2 * 6 + 1
+    assert onednn_linear.pack(loaded.model) == 2 * 7 + 1 + 2 * 6 + 1
     said.append(loaded.model.generate(**heard, do_sample=False, max_new_tokens=30))
     assert torch.equal(*said)

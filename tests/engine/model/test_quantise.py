@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from realtime.engine.model import build as brain
+from realtime.engine.model import build as building
 from realtime.engine.model import memory, quantise
 from realtime.engine.model.load import load
 from realtime.engine.worker.main import awake, parse
@@ -78,7 +78,7 @@ def test_a_brain_with_weights_in_8_bits_answers():
     loaded, fresh = (load(str(DEMO), device="cpu") for _ in range(2))
     plain = sum(p.nbytes for p in loaded.model.parameters())
     quantise.quantise(loaded.model, "int8")
-    _, info = brain.build(loaded, slots=1, chunk=64, kv_dtype="fp8")
+    _, info = building.build(loaded, slots=1, chunk=64, kv_dtype="fp8")
     assert info.memory.weights < plain
     assert memory.unpacked_bytes(loaded.model) > 0 == memory.unpacked_bytes(fresh.model)
 

@@ -6,9 +6,9 @@ import pytest
 import torch
 from engine import plain_flash
 
-from realtime.engine.model import build as brain
+from realtime.engine.model import build as building
 from realtime.engine.model import memory, rehearsal
-from realtime.engine.model.audio_embeddings import Embeddings
+from realtime.engine.model.audio_embeddings import AudioEmbeddingCache
 from realtime.engine.model.graphs import BATCHES, GRAPH_BYTES, Bucket, buckets_of
 from realtime.engine.model.kv_cache import FP8, cell_bytes
 from realtime.engine.model.memory import Taken
@@ -73,14 +73,14 @@ def test_the_widest_row_is_all_that_a_step_may_hold(loaded, monkeypatch):
 
 def test_audio_is_the_largest_batch_with_a_mask(loaded, monkeypatch):
     heard = []
-    encode = Embeddings.of
+    encode = AudioEmbeddingCache.of
 
     def watched(self, clips):
         clips = list(clips)
         heard.append(sorted(len(clip.pcm) for clip in clips))
         return encode(self, clips)
 
-    monkeypatch.setattr(Embeddings, "of", watched)
+    monkeypatch.setattr(AudioEmbeddingCache, "of", watched)
     rehearsed(loaded, FakePeak())
     assert heard[0] == [464_000, 480_000, 480_000, 480_000]
 
@@ -106,7 +106,7 @@ def test_what_was_read_is_left_free(loaded):
 
 
 def test_a_brain_is_planned_by_what_was_read(loaded):
-    made, info = brain.build(
+    made, info = building.build(
         loaded, slots=2, chunk=64, kv_bytes=1 << 20, peak=FakePeak(*[10 << 20] * 4)
     )
     assert info.memory.workspace == int((10 << 20) * rehearsal.MARGIN)
@@ -117,7 +117,7 @@ def test_a_brain_is_planned_by_what_was_read(loaded):
 
 def test_on_a_cpu_nothing_is_rehearsed(loaded, monkeypatch):
     monkeypatch.setattr(rehearsal, "rehearse", None)
-    brain.build(loaded, slots=2, chunk=64, kv_bytes=1 << 20)
+    building.build(loaded, slots=2, chunk=64, kv_bytes=1 << 20)
 
 
 def test_a_largest_step_that_does_not_fit_is_told(loaded):

@@ -14,7 +14,7 @@ from realtime.engine.api import AssistantTurn, Clip, Sampling, SystemTurn, UserT
 from realtime.engine.model.kv_cache import FP8
 from realtime.engine.model.load import load
 from realtime.engine.model.runner import Runner, explained
-from realtime.engine.steps import Part, Said
+from realtime.engine.steps import Part, Sampled
 from realtime.errors import EngineError, ModelError
 
 
@@ -255,11 +255,11 @@ def test_what_is_not_finite_fails_its_answer_alone(loaded):
     for serial in (1, 2):
         bed.ask(serial, build(loaded, CONVERSATIONS["text only"]))
     bed.step()
-    extent = bed.scheduler.running[2].extent
-    bed.runner.kv.arenas[0].values[:, extent.start] = float("nan")
+    allocation = bed.scheduler.running[2].allocation
+    bed.runner.kv.arenas[0].values[:, allocation.start] = float("nan")
     parts = bed.scheduler.next().parts
     said = bed.runner.run(parts)
-    assert isinstance(said[1], Said)
+    assert isinstance(said[1], Sampled)
     assert isinstance(said[2], EngineError)
 
 

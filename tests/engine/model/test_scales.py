@@ -9,7 +9,7 @@ import pytest
 import torch
 from engine.bed import CONVERSATIONS, GREEDY, build
 
-from realtime.engine.model import build as brain
+from realtime.engine.model import build as building
 from realtime.engine.model import scales
 from realtime.engine.model.kv_cache import FP8, FP8_MOST, PLAIN
 from realtime.engine.model.load import load
@@ -79,7 +79,7 @@ def test_a_model_whose_numbers_fit_is_kept_as_it_is(demo, capsys):
 
 
 def test_what_is_divided_is_told(large, capsys):
-    made, _ = brain.build(large, slots=2, chunk=64, kv_bytes=1 << 20, kv_dtype="fp8")
+    made, _ = building.build(large, slots=2, chunk=64, kv_bytes=1 << 20, kv_dtype="fp8")
     assert PLAIN not in made.runner.kv.scales
     layers = len(made.runner.kv.scales)
     told = rf"reach [\d,]+ where fp8 ends at 448: {layers} of {layers} layers .* by up to \d+\n"

@@ -10,9 +10,8 @@ import os
 import signal
 from pathlib import Path
 
-from realtime.engine.model import audio_embeddings as embeddings
+from realtime.engine.model import audio_embeddings, runner
 from realtime.engine.model import load as model
-from realtime.engine.model import runner
 from realtime.engine.worker import main as worker
 
 DOOMED = "doomed"
@@ -37,7 +36,7 @@ def while_loading(marks: Path) -> None:
 
 
 def while_encoding(marks: Path) -> None:
-    of, encode = embeddings.Embeddings.of, embeddings.encode
+    of, encode = audio_embeddings.AudioEmbeddingCache.of, audio_embeddings.encode
     heard: set[str] = set()
 
     def named(self, clips):
@@ -51,7 +50,7 @@ def while_encoding(marks: Path) -> None:
             die("encode", marks)
         return made
 
-    embeddings.Embeddings.of, embeddings.encode = named, killing
+    audio_embeddings.AudioEmbeddingCache.of, audio_embeddings.encode = named, killing
 
 
 def while_running(stage: str, marks: Path) -> None:

@@ -1,4 +1,4 @@
-"""A worker process with a fake brain, and with ways to fail while loading (the model's name)."""
+"""A worker process with a fake model, and with ways to fail while loading (the model's name)."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ import signal
 import socket
 import sys
 
-from fake_brain import CONTEXT, fake_brain
+from fake_model import CONTEXT, fake_model
 
 from realtime.engine.api import Loading, ModelInfo
-from realtime.engine.worker import messages as wire
-from realtime.engine.worker.core import Answering
+from realtime.engine.worker import messages
+from realtime.engine.worker.core import EngineCore
 from realtime.engine.worker.main import Gateway, answer
 from realtime.engine.worker.scheduler import SchedulerConfig
 
@@ -26,25 +26,25 @@ def main() -> None:
     gateway = Gateway(socket.socket(fileno=options.fd))
     gateway.listen()
     config = gateway.first()
-    gateway.send(wire.Progress(Loading("weights", 0.5)))
+    gateway.send(messages.Progress(Loading("weights", 0.5)))
     match options.model or config.model:
         case "broken":
-            gateway.send(wire.Unloadable("it is no model"))
+            gateway.send(messages.Unloadable("it is no model"))
             sys.exit(2)
         case "crash":
             print("last words of a worker", file=sys.stderr, flush=True)
             os.kill(os.getpid(), signal.SIGKILL)
         case "never":
-            gateway.send(wire.Progress(Loading(f"pid {os.getpid()}", 0.6)))
+            gateway.send(messages.Progress(Loading(f"pid {os.getpid()}", 0.6)))
             signal.pause()
         case "garbage":
-            gateway.connection.sendall(wire.LENGTH.pack(3) + b"\xc1\xc1\xc1")
+            gateway.connection.sendall(messages.LENGTH.pack(3) + b"\xc1\xc1\xc1")
             signal.pause()
-    gateway.send(wire.Ready(ModelInfo("fake", CONTEXT, 0, "none", "none")))
+    gateway.send(messages.Ready(ModelInfo("fake", CONTEXT, 0, "none", "none")))
     scheduler = SchedulerConfig(config.slots, config.queue, config.chunk, 1 << 20)
     answer(
         gateway,
-        Answering(fake_brain(), scheduler, gateway.send, clip_bytes=options.clip_bytes),
+        EngineCore(fake_model(), scheduler, gateway.send, clip_bytes=options.clip_bytes),
     )
 
 

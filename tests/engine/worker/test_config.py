@@ -6,7 +6,7 @@ from dataclasses import fields
 
 import pytest
 
-from realtime.engine.worker import messages as wire
+from realtime.engine.worker import messages
 from realtime.engine.worker.config import WorkerConfig
 
 
@@ -42,5 +42,5 @@ def test_settings_travel_whole_as_one_message():
     )  # fmt: skip
     assert all(getattr(default, f.name) != getattr(other, f.name) for f in fields(other))
     for config in default, other:
-        frame = wire.frame(wire.Start(config))
-        assert wire.TO_WORKER.decode(frame[wire.LENGTH.size :]) == wire.Start(config)
+        frame = messages.frame(messages.Start(config))
+        assert messages.TO_WORKER.decode(frame[messages.LENGTH.size :]) == messages.Start(config)

@@ -6,21 +6,21 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from engine.worker.fake_brain import fake_brain
+from engine.worker.fake_model import fake_model
 
 from realtime.engine.api import Clip, Delta, Request, Sampling, Usage, UserTurn
-from realtime.engine.worker import messages as wire
-from realtime.engine.worker.core import Answering, ClipStore
+from realtime.engine.worker import messages
+from realtime.engine.worker.core import ClipStore, EngineCore
 from realtime.engine.worker.scheduler import SchedulerConfig
 
 
 class Loop:
     """The loop with a gateway that writes down what it is told."""
 
-    def __init__(self, *, brain=None, clip_bytes: int = 1000, **config) -> None:
-        self.told: list[wire.FromWorker] = []
-        self.answering = Answering(
-            brain or fake_brain(),
+    def __init__(self, *, model=None, clip_bytes: int = 1000, **config) -> None:
+        self.told: list[messages.FromWorker] = []
+        self.core = EngineCore(
+            model or fake_model(),
             SchedulerConfig(**{"slots": 8, "queue": 64, "chunk": 256, "cells": 1 << 16} | config),
             self.told.append,
             clip_bytes=clip_bytes,
@@ -28,17 +28,17 @@ class Loop:
 
     def ask(self, serial: int, *parts, **more) -> None:
         request = Request("r", "c", (UserTurn(parts),), **more)
-        self.answering.receive(wire.ask(serial, request))
+        self.core.receive(messages.ask(serial, request))
 
-    def receive(self, message: wire.ToWorker) -> None:
-        self.answering.receive(message)
+    def receive(self, message: messages.ToWorker) -> None:
+        self.core.receive(message)
 
     def run(self, steps: int = 10_000) -> int:
         """Run so many steps, or until there are none; tell how many ran."""
-        return next((i for i in range(steps) if not self.answering.step()), steps)
+        return next((i for i in range(steps) if not self.core.step()), steps)
 
     def deltas(self, serial: int) -> list[Delta]:
-        pieces = [m for m in self.told if isinstance(m, wire.Piece)]
+        pieces = [m for m in self.told if isinstance(m, messages.Piece)]
         return [piece.delta for piece in pieces if piece.serial == serial]
 
     def text(self, serial: int) -> str:
@@ -55,8 +55,8 @@ def test_an_answer_ends_with_its_usage_and_leaves_nothing():
     assert loop.deltas(1)[-1] == Delta((), "", "stop", Usage(10, 0, 6))
     # Whatever is held back for a whole character, each token brings its own.
     assert all(tuple(lp.token for lp in d.logprobs) == d.tokens for d in loop.deltas(1))
-    assert not loop.answering.writing
-    assert not loop.answering.brain.runner.answers
+    assert not loop.core.writing
+    assert not loop.core.model.runner.answers
 
 
 def test_the_gateway_knows_which_answers_the_model_is_at():
@@ -64,8 +64,8 @@ def test_the_gateway_knows_which_answers_the_model_is_at():
     loop.ask(1, "say a")
     loop.ask(2, "say b")
     loop.run(1)
-    assert loop.told[0] == wire.Begun((1,))
-    assert not any(isinstance(m, wire.Begun) and 2 in m.serials for m in loop.told)
+    assert loop.told[0] == messages.Begun((1,))
+    assert not any(isinstance(m, messages.Begun) and 2 in m.serials for m in loop.told)
 
 
 def test_answers_take_turns():
@@ -74,7 +74,7 @@ def test_answers_take_turns():
     loop.ask(2, "say bbbb")
     loop.run(4)
     assert len(loop.deltas(1)) == len(loop.deltas(2)) == 4
-    assert loop.answering.brain.runner.widths == [2] * 4
+    assert loop.core.model.runner.widths == [2] * 4
 
 
 def test_a_cancelled_answer_says_nothing_more():
@@ -83,19 +83,19 @@ def test_a_cancelled_answer_says_nothing_more():
     loop.ask(2, "say uvwxyz")
     loop.run(3)
     said = loop.text(1)
-    loop.receive(wire.Cancel(1))
-    loop.receive(wire.Cancel(99))
+    loop.receive(messages.Cancel(1))
+    loop.receive(messages.Cancel(99))
     loop.run()
     assert loop.text(1) == said != "abcdef"
     assert loop.text(2) == "uvwxyz"
-    assert not loop.answering.brain.runner.answers
+    assert not loop.core.model.runner.answers
 
 
 def test_a_waiting_answer_can_be_cancelled():
     loop = Loop(slots=1)
     loop.ask(1, "say a")
     loop.ask(2, "say b")
-    loop.receive(wire.Cancel(2))
+    loop.receive(messages.Cancel(2))
     loop.run()
     assert (loop.text(1), loop.text(2)) == ("a", "")
 
@@ -126,7 +126,7 @@ def test_a_prefix_that_reached_the_limit_needs_no_step():
 
 
 def test_the_context_ends_an_answer():
-    loop = Loop(brain=replace(fake_brain(), context=14))
+    loop = Loop(model=replace(fake_model(), context=14))
     loop.ask(1, "say abcdef")
     loop.run()
     assert (loop.text(1), loop.deltas(1)[-1].finish) == ("abcd", "length")
@@ -153,11 +153,11 @@ def test_an_error_ends_its_answer_alone(text, code, reason):
     loop.ask(1, "say abcdefgh")
     loop.ask(2, text)
     loop.run()
-    (failed,) = [m for m in loop.told if isinstance(m, wire.Failed)]
+    (failed,) = [m for m in loop.told if isinstance(m, messages.Failed)]
     assert (failed.serial, failed.code) == (2, code)
     assert reason in failed.reason
     assert loop.text(1) == "abcdefgh"
-    assert not loop.answering.writing
+    assert not loop.core.writing
 
 
 def test_answers_go_on_when_one_of_their_batch_fails():
@@ -167,7 +167,7 @@ def test_answers_go_on_when_one_of_their_batch_fails():
     loop.ask(3, "say ijklmnop")
     loop.run()
     # The step that failed was run again, each answer on its own.
-    assert loop.answering.brain.runner.widths == [3, 3, 3, 3, 1, 1, 1, 2, 2, 2, 2, 2]
+    assert loop.core.model.runner.widths == [3, 3, 3, 3, 1, 1, 1, 2, 2, 2, 2, 2]
     assert (loop.text(1), loop.text(3)) == ("abcdefgh", "ijklmnop")
 
 
@@ -191,9 +191,9 @@ def test_nothing_of_an_answer_that_failed_is_reused():
 def test_a_suspect_is_at_the_model_alone():
     loop = Loop()
     loop.ask(1, "say abc")
-    loop.receive(wire.ask(2, Request("r", "d", (UserTurn(("say de",)),)), alone=True))
+    loop.receive(messages.ask(2, Request("r", "d", (UserTurn(("say de",)),)), alone=True))
     loop.run()
-    assert loop.answering.brain.runner.widths[0] == 1
+    assert loop.core.model.runner.widths[0] == 1
     assert (loop.text(1), loop.text(2)) == ("abc", "de")
 
 
@@ -217,8 +217,8 @@ def test_what_is_confirmed_waits_no_longer_behind_normal_answers():
     loop = Loop(slots=1)
     loop.ask(1, "say a", priority="low")
     loop.ask(2, "say b")
-    loop.receive(wire.Confirm(1))
-    loop.receive(wire.Confirm(99))
+    loop.receive(messages.Confirm(1))
+    loop.receive(messages.Confirm(99))
     loop.run(1)
     assert (loop.text(1), loop.text(2)) == ("a", "")
 
@@ -227,8 +227,8 @@ def test_clips_are_named_after_they_were_sent():
     loop = Loop()
     clip = Clip("c", np.arange(100, dtype=np.int16))
     loop.ask(1, clip, "say x")
-    assert loop.told == [wire.Missing(1, ("c",))]
-    loop.receive(wire.hear(clip))
+    assert loop.told == [messages.Missing(1, ("c",))]
+    loop.receive(messages.hear(clip))
     loop.ask(1, clip, "say x")
     loop.run()
     assert loop.text(1) == "x"

@@ -1,6 +1,6 @@
 """The engine over a worker process: nothing lost or repeated, whatever becomes of the worker.
 
-Most tests run a real process with a fake brain (fake_worker.py); the last run the real model.
+Most tests run a real process with a fake model (fake_worker.py); the last run the real model.
 """
 
 from __future__ import annotations
@@ -37,10 +37,10 @@ from realtime.engine.api import (
     Usage,
     UserTurn,
 )
-from realtime.engine.worker import messages as wire
+from realtime.engine.worker import messages
 from realtime.engine.worker.config import WorkerConfig
 from realtime.engine.worker.engine import Ending, WorkerEngine
-from realtime.engine.worker.live import PENDING, Answer
+from realtime.engine.worker.live import PENDING, LiveRequest
 from realtime.engine.worker.process import SILENCE_S
 from realtime.errors import Busy, ContextTooLong, EngineError, ModelError, WorkerLost
 
@@ -67,7 +67,7 @@ async def collect(engine: WorkerEngine, request: Request) -> list[Delta]:
 
 
 def fake(model: str = "good", *, clip_bytes: int = 1 << 20, on_loading=None, **config):
-    """An engine whose worker has a fake brain."""
+    """An engine whose worker has a fake model."""
 
     def command() -> list[str]:
         return [sys.executable, str(FAKE_WORKER), f"--clip-bytes={clip_bytes}"]
@@ -77,8 +77,8 @@ def fake(model: str = "good", *, clip_bytes: int = 1 << 20, on_loading=None, **c
 
 
 def worker_of(engine: WorkerEngine) -> int:
-    assert engine.link is not None
-    return engine.link.process.pid
+    assert engine.worker is not None
+    return engine.worker.process.pid
 
 
 async def collect_killing(engine: WorkerEngine, request: Request, marks: list[int]) -> list[Delta]:
@@ -87,7 +87,7 @@ async def collect_killing(engine: WorkerEngine, request: Request, marks: list[in
     killed: set[int] = set()
     async for delta in engine.generate(request):
         deltas.append(delta)
-        new = engine.link and worker_of(engine) not in killed
+        new = engine.worker and worker_of(engine) not in killed
         if new and marks and len(tokens(deltas)) >= marks[0]:
             marks.pop(0)
             killed.add(worker_of(engine))
@@ -203,7 +203,7 @@ async def test_of_several_prompts_that_are_read_at_once_the_one_that_kills_is_fo
 
 def test_a_death_at_several_prompts_counts_against_none_until_it_was_at_one_alone():
     engine = fake(deaths=2)
-    engine.live = {serial: Answer(serial, ask("x")) for serial in (1, 2, 3)}
+    engine.live = {serial: LiveRequest(serial, ask("x")) for serial in (1, 2, 3)}
 
     def die(*serials: int) -> list[tuple[int, bool]]:
         for serial in serials:
@@ -227,19 +227,19 @@ async def test_what_a_busy_engine_tells_to_wait_follows_what_answers_take():
             with pytest.raises(Busy) as first:
                 await collect(engine, ask("say b"))
             assert len([delta async for delta in deltas]) > 1
-        assert engine.pace.known
+        assert engine.retry_after.known
         async with aclosing(engine.generate(ask("say " + "x" * 800))) as deltas:
             await anext(deltas)
             with pytest.raises(Busy) as second:
                 await collect(engine, ask("say b"))
-        assert second.value.retry_after == engine.pace.retry_after != first.value.retry_after
+        assert second.value.retry_after == engine.retry_after.seconds != first.value.retry_after
 
 
 def test_what_a_busy_worker_tells_to_wait_follows_the_same_pace():
     engine = fake()
-    engine.pace.ended(6.0, 2)
-    engine.live = {1: Answer(1, ask("x"))}
-    engine._heard(wire.Failed(1, "busy", "full", 1.0), SimpleNamespace(reading=frozenset()))
+    engine.retry_after.ended(6.0, 2)
+    engine.live = {1: LiveRequest(1, ask("x"))}
+    engine._heard(messages.Failed(1, "busy", "full", 1.0), SimpleNamespace(reading=frozenset()))
     assert engine.live[1].error.retry_after == 3.0
 
 
@@ -267,7 +267,7 @@ async def test_a_stopped_worker_is_told_and_so_is_one_that_goes_on():
         os.kill(pid, signal.SIGSTOP)
         await until(engine, lambda state: isinstance(state, Loading))
         assert engine.status() == Loading(STALLED, 1.0, "the worker gives no sign of life")
-        assert asyncio.get_running_loop().time() - since >= SILENCE_S - wire.PULSE_S
+        assert asyncio.get_running_loop().time() - since >= SILENCE_S - messages.PULSE_S
         os.kill(pid, signal.SIGCONT)
         await until(engine, lambda state: state == info)
         assert worker_of(engine) == pid
@@ -453,7 +453,7 @@ async def test_clips_travel_once_and_again_when_the_worker_forgot_them():
         for _ in range(2):
             for clip in clips:
                 assert text(await collect(engine, ask(clip, "say heard"))) == "heard"
-        assert list(engine.link.known) == ["clip0", "clip1", "clip2", "clip3"]
+        assert list(engine.worker.known) == ["clip0", "clip1", "clip2", "clip3"]
 
 
 async def test_more_audio_than_the_worker_can_hold_fails_with_the_reason():
@@ -508,7 +508,7 @@ async def main():
     command = [sys.executable, {str(FAKE_WORKER)!r}, "--model=good"]
     async with WorkerEngine(WorkerConfig("good"), command=lambda: command) as engine:
         await engine.ready()
-        print("worker", engine.link.process.pid, flush=True)
+        print("worker", engine.worker.process.pid, flush=True)
         await asyncio.Event().wait()
 asyncio.run(main())
 """
@@ -561,7 +561,7 @@ async def test_many_answers_cancellations_and_deaths_leave_every_answer_whole():
 
 @given(st.lists(st.integers(0, 3), max_size=3 * PENDING))
 def test_a_consumer_that_lags_loses_nothing_and_holds_a_bounded_number_of_deltas(sizes):
-    answer = Answer(1, ask("x"))
+    answer = LiveRequest(1, ask("x"))
     deltas = [Delta(tuple(range(i, i + n)), f"<{i}>" * n) for i, n in enumerate(sizes)]
     for delta in [*deltas, Delta((), "", "stop", Usage(1, 0, len(sizes)))]:
         answer.push(delta)

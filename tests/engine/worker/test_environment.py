@@ -9,7 +9,7 @@ import pytest
 
 from realtime.engine.worker.config import WorkerConfig
 from realtime.engine.worker.environment import ALLOCATOR, environment_of_worker, grow_in_place
-from realtime.engine.worker.process import Link
+from realtime.engine.worker.process import WorkerProcess
 
 
 @pytest.mark.parametrize(
@@ -83,11 +83,11 @@ async def test_the_process_itself_has_none(monkeypatch):
     monkeypatch.setenv("OPENAI_API_KEY", "sk-of-another")
     monkeypatch.setenv("HF_TOKEN", "of-the-hub")
     program = "import os; print(sorted(os.environ.items()), flush=True)"
-    link = await Link.open([sys.executable, "-c", program], WorkerConfig("m"))
-    assert link.process.stdout is not None
+    worker = await WorkerProcess.open([sys.executable, "-c", program], WorkerConfig("m"))
+    assert worker.process.stdout is not None
     async with asyncio.timeout(30):
-        printed = await link.process.stdout.read()
-    await link.close()
+        printed = await worker.process.stdout.read()
+    await worker.close()
     assert b"of-the-hub" in printed
     assert b"PYTHONPATH" in printed
     assert b"sk-of" not in printed

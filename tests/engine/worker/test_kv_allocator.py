@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from realtime.engine.steps import Move
-from realtime.engine.worker.kv_allocator import Arena, Extent
+from realtime.engine.worker.kv_allocator import Allocation, KvAllocator
 
 
 class Memory:
@@ -23,49 +23,49 @@ class Memory:
             held = self.cells[move.source : move.source + move.count]
             self.cells[move.target : move.target + move.count] = held
 
-    def fill(self, extent: Extent, name: object) -> None:
-        for i in range(extent.used, extent.size):
-            self.cells[extent.start + i] = (name, i)
-        extent.used = extent.size
+    def fill(self, allocation: Allocation, name: object) -> None:
+        for i in range(allocation.used, allocation.size):
+            self.cells[allocation.start + i] = (name, i)
+        allocation.used = allocation.size
 
-    def holds(self, extent: Extent, name: object) -> bool:
-        held = self.cells[extent.start : extent.start + extent.used]
-        return held == [(name, i) for i in range(extent.used)]
+    def holds(self, allocation: Allocation, name: object) -> bool:
+        held = self.cells[allocation.start : allocation.start + allocation.used]
+        return held == [(name, i) for i in range(allocation.used)]
 
 
 def test_an_extent_grows_in_blocks_where_it_is():
-    arena = Arena(100, block=10)
-    extent, moves = arena.reserve(1)
-    assert (extent.start, extent.size, moves) == (0, 10, [])
-    assert arena.grow(extent, 10) == arena.grow(extent, 11) == []
-    assert (extent.start, extent.size, arena.free) == (0, 20, 80)
+    allocator = KvAllocator(100, block=10)
+    allocation, moves = allocator.reserve(1)
+    assert (allocation.start, allocation.size, moves) == (0, 10, [])
+    assert allocator.grow(allocation, 10) == allocator.grow(allocation, 11) == []
+    assert (allocation.start, allocation.size, allocator.free) == (0, 20, 80)
 
 
 def test_an_extent_that_is_hemmed_in_moves_to_a_larger_gap():
-    arena = Arena(100, block=10)
-    first, _ = arena.reserve(10)
-    second, _ = arena.reserve(10)
+    allocator = KvAllocator(100, block=10)
+    first, _ = allocator.reserve(10)
+    second, _ = allocator.reserve(10)
     first.used = 7
-    assert arena.grow(first, 20) == [Move(0, 20, 7)]
-    assert [e.start for e in arena.extents] == [second.start, first.start] == [10, 20]
+    assert allocator.grow(first, 20) == [Move(0, 20, 7)]
+    assert [e.start for e in allocator.allocations] == [second.start, first.start] == [10, 20]
 
 
 def test_everything_is_packed_when_no_gap_is_large_enough():
-    arena = Arena(60, block=10)
-    extents = [arena.reserve(10)[0] for _ in range(6)]
-    for extent in extents:
-        extent.used = 10
-    for gone in extents[::2]:
-        arena.release(gone)
-    extent, moves = arena.reserve(30)
+    allocator = KvAllocator(60, block=10)
+    allocations = [allocator.reserve(10)[0] for _ in range(6)]
+    for allocation in allocations:
+        allocation.used = 10
+    for gone in allocations[::2]:
+        allocator.release(gone)
+    allocation, moves = allocator.reserve(30)
     assert moves == [Move(10, 0, 10), Move(30, 10, 10), Move(50, 20, 10)]
-    assert (extent.start, arena.free) == (30, 0)
-    assert arena.reserve(1) is None
-    assert arena.grow(extent, 31) is None
+    assert (allocation.start, allocator.free) == (30, 0)
+    assert allocator.reserve(1) is None
+    assert allocator.grow(allocation, 31) is None
 
 
 def test_cells_are_whole_blocks():
-    assert Arena(69, block=10).free == 60
+    assert KvAllocator(69, block=10).free == 60
 
 
 @given(
@@ -73,13 +73,13 @@ def test_cells_are_whole_blocks():
     st.sampled_from([1, 8]),
 )
 def test_any_order_of_growing_and_going_keeps_what_is_held(events, block):
-    arena, memory = Arena(96, block), Memory(96)
-    held: dict[int, Extent] = {}
+    allocator, memory = KvAllocator(96, block), Memory(96)
+    held: dict[int, Allocation] = {}
     for name, (event, number) in enumerate(events):
         chosen = sorted(held)[number % len(held)] if held else None
         if event == "new":
-            free = arena.free
-            found = arena.reserve(number)
+            free = allocator.free
+            found = allocator.reserve(number)
             assert (found is None) == (-(-max(number, 1) // block) * block > free)
             if found is not None:
                 held[name], moves = found
@@ -89,23 +89,23 @@ def test_any_order_of_growing_and_going_keeps_what_is_held(events, block):
             continue
         elif event == "grow":
             size = held[chosen].size + number
-            moves = arena.grow(held[chosen], size)
+            moves = allocator.grow(held[chosen], size)
             if moves is not None:
                 assert held[chosen].size >= size
                 memory.move(moves)
                 memory.fill(held[chosen], chosen)
         elif event == "trim":
             held[chosen].used = min(held[chosen].used, number)
-            arena.trim(held[chosen], number)
+            allocator.trim(held[chosen], number)
         else:
-            arena.release(held.pop(chosen))
-        assert all(memory.holds(extent, name) for name, extent in held.items())
-        ends = [(e.start, e.stop) for e in arena.extents]
+            allocator.release(held.pop(chosen))
+        assert all(memory.holds(allocation, name) for name, allocation in held.items())
+        ends = [(e.start, e.stop) for e in allocator.allocations]
         assert all(one[1] <= other[0] for one, other in pairwise(ends))
-        assert not ends or (ends[0][0] >= 0 and ends[-1][1] <= arena.cells)
-        assert arena.free == arena.cells - sum(e.size for e in held.values())
+        assert not ends or (ends[0][0] >= 0 and ends[-1][1] <= allocator.cells)
+        assert allocator.free == allocator.cells - sum(e.size for e in held.values())
 
 
 @pytest.mark.parametrize("cells", [0, 5])
 def test_an_arena_of_less_than_a_block_holds_nothing(cells):
-    assert Arena(cells, block=10).reserve(1) is None
+    assert KvAllocator(cells, block=10).reserve(1) is None

@@ -15,7 +15,7 @@ import tiny_model
 import torch
 from safetensors.torch import load_file, save_file
 
-from realtime.engine.worker import messages as wire
+from realtime.engine.worker import messages
 from realtime.engine.worker.config import WorkerConfig
 from realtime.engine.worker.main import Gateway, load_model, read
 from realtime.errors import ModelError
@@ -28,10 +28,10 @@ LIGHT = sorted(
 
 
 def test_messages_are_read_until_the_stream_ends():
-    messages = [wire.Confirm(7), wire.Hear("c", b"\0" * 100_000), wire.Cancel(7)]
-    data = b"".join(wire.frame(message) for message in messages)
-    assert list(read(BytesIO(data))) == messages
-    assert list(read(BytesIO(data[:-30]))) == messages[:1]
+    sent = [messages.Confirm(7), messages.Hear("c", b"\0" * 100_000), messages.Cancel(7)]
+    data = b"".join(messages.frame(message) for message in sent)
+    assert list(read(BytesIO(data))) == sent
+    assert list(read(BytesIO(data[:-30]))) == sent[:1]
     assert list(read(BytesIO(data[:2]))) == []
 
 
@@ -40,52 +40,52 @@ def test_messages_wait_in_the_inbox_in_order():
     with ours, theirs:
         gateway = Gateway(theirs)
         for serial in range(5):
-            gateway.inbox.put(wire.Cancel(serial))
-        assert list(gateway.take(wait=True)) == [wire.Cancel(serial) for serial in range(5)]
+            gateway.inbox.put(messages.Cancel(serial))
+        assert list(gateway.take(wait=True)) == [messages.Cancel(serial) for serial in range(5)]
         assert list(gateway.take(wait=False)) == []
 
 
 def test_what_is_sent_arrives():
     ours, theirs = socket.socketpair()
     with ours, theirs:
-        Gateway(theirs).send(wire.Unloadable("why"))
-        assert ours.recv(1000) == wire.frame(wire.Unloadable("why"))
+        Gateway(theirs).send(messages.Unloadable("why"))
+        assert ours.recv(1000) == messages.frame(messages.Unloadable("why"))
 
 
-def pulses(ours: socket.socket, monkeypatch, gateway: Gateway, count: int) -> list[wire.Pulse]:
+def pulses(ours: socket.socket, monkeypatch, gateway: Gateway, count: int) -> list[messages.Pulse]:
     """Let so many seconds pass for the thread that tells of life; give what it told."""
     seconds = iter(range(count))
 
     def sleep(pause: float) -> None:
-        assert pause == wire.PULSE_S
+        assert pause == messages.PULSE_S
         if next(seconds, None) is None:
             raise SystemExit
 
     monkeypatch.setattr("realtime.engine.worker.main.time.sleep", sleep)
     with pytest.raises(SystemExit):
         gateway._beat()
-    size = len(wire.frame(wire.Pulse(1, True)))
+    size = len(messages.frame(messages.Pulse(1, True)))
     data = ours.recv(count * size)
     frames = [data[at : at + size] for at in range(0, len(data), size)]
-    return [wire.FROM_WORKER.decode(frame[wire.LENGTH.size :]) for frame in frames]
+    return [messages.FROM_WORKER.decode(frame[messages.LENGTH.size :]) for frame in frames]
 
 
 def test_a_pulse_tells_how_far_the_loop_is_and_whether_it_waits(monkeypatch):
     ours, theirs = socket.socketpair()
     with ours, theirs:
         gateway = Gateway(theirs)
-        assert pulses(ours, monkeypatch, gateway, 1) == [wire.Pulse(0, False)]
+        assert pulses(ours, monkeypatch, gateway, 1) == [messages.Pulse(0, False)]
         list(gateway.take(wait=False))
-        assert pulses(ours, monkeypatch, gateway, 2) == [wire.Pulse(1, False)] * 2
-        gateway.inbox.put(wire.Cancel(1))
+        assert pulses(ours, monkeypatch, gateway, 2) == [messages.Pulse(1, False)] * 2
+        gateway.inbox.put(messages.Cancel(1))
         list(gateway.take(wait=True))
-        assert pulses(ours, monkeypatch, gateway, 1) == [wire.Pulse(2, False)]
+        assert pulses(ours, monkeypatch, gateway, 1) == [messages.Pulse(2, False)]
         waiting = threading.Thread(target=lambda: list(gateway.take(wait=True)))
         waiting.start()
         while not gateway.waiting:
             pass
-        assert pulses(ours, monkeypatch, gateway, 1) == [wire.Pulse(3, True)]
-        gateway.inbox.put(wire.Cancel(1))
+        assert pulses(ours, monkeypatch, gateway, 1) == [messages.Pulse(3, True)]
+        gateway.inbox.put(messages.Cancel(1))
         waiting.join()
         assert not gateway.waiting
 
@@ -141,7 +141,7 @@ def test_the_first_message_holds_the_settings():
     ours, theirs = socket.socketpair()
     with ours, theirs:
         gateway = Gateway(theirs)
-        gateway.inbox.put(wire.Start(WorkerConfig("m", slots=3)))
+        gateway.inbox.put(messages.Start(WorkerConfig("m", slots=3)))
         assert gateway.first() == WorkerConfig("m", slots=3)
         assert gateway.rounds == 0
 
@@ -167,7 +167,7 @@ def test_threads_that_have_nothing_to_do_sleep(tmp_path):
     )
     ours, theirs = socket.socketpair()
     with ours, theirs:
-        ours.sendall(wire.frame(wire.Start(WorkerConfig("m"))))
+        ours.sendall(messages.frame(messages.Start(WorkerConfig("m"))))
         run = subprocess.run(
             [sys.executable, "-c", program, str(theirs.fileno())],
             capture_output=True,
@@ -204,5 +204,5 @@ def test_what_a_thread_cannot_decode_ends_the_worker():
             cwd=ROOT,
             stderr=subprocess.DEVNULL,
         )
-        ours.sendall(wire.LENGTH.pack(3) + b"\xc1\xc1\xc1")
+        ours.sendall(messages.LENGTH.pack(3) + b"\xc1\xc1\xc1")
         assert process.wait() == 1

@@ -20,7 +20,7 @@ from realtime.engine.api import (
     Usage,
     UserTurn,
 )
-from realtime.engine.worker import messages as wire
+from realtime.engine.worker import messages
 from realtime.errors import Busy, ContextTooLong, EngineError
 
 CLIP = st.builds(
@@ -55,23 +55,23 @@ REQUEST = st.builds(
 
 def sent(message):
     """What the worker makes of a message."""
-    data = wire.frame(message)
-    (size,) = wire.LENGTH.unpack(data[: wire.LENGTH.size])
-    assert size == len(data) - wire.LENGTH.size
-    return wire.TO_WORKER.decode(data[wire.LENGTH.size :])
+    data = messages.frame(message)
+    (size,) = messages.LENGTH.unpack(data[: messages.LENGTH.size])
+    assert size == len(data) - messages.LENGTH.size
+    return messages.TO_WORKER.decode(data[messages.LENGTH.size :])
 
 
 @given(REQUEST, st.integers(0, 2**63 - 1))
 def test_a_request_arrives_as_it_was_sent(request, serial):
-    clips = wire.clips_of(request)
-    heard = {id: sent(wire.hear(clip)) for id, clip in clips.items()}
-    asked = sent(wire.ask(serial, request))
-    assert set(wire.names_of(asked)) == set(clips)
-    got = wire.request_of(asked, clips)
+    clips = messages.clips_of(request)
+    heard = {id: sent(messages.hear(clip)) for id, clip in clips.items()}
+    asked = sent(messages.ask(serial, request))
+    assert set(messages.names_of(asked)) == set(clips)
+    got = messages.request_of(asked, clips)
     assert got.id == str(serial)
     for name in ("conversation", "sampling", "prefix", "template", "priority"):
         assert getattr(got, name) == getattr(request, name)
-    assert wire.ask(serial, got) == wire.ask(serial, request)
+    assert messages.ask(serial, got) == messages.ask(serial, request)
     for id, clip in clips.items():
         assert np.frombuffer(heard[id].pcm, "<i2").tolist() == clip.pcm.tolist()
 
@@ -79,42 +79,44 @@ def test_a_request_arrives_as_it_was_sent(request, serial):
 @pytest.mark.parametrize(
     "message",
     [
-        wire.Progress(Loading("weights", 0.5)),
-        wire.Ready(ModelInfo("m", 8192, 7, "float32", "cpu")),
-        wire.Unloadable("no"),
-        wire.Piece(3, Delta((1, 2), "é", "stop", Usage(1, 2, 3))),
-        wire.Piece(3, Delta((1, 2), "é")),
-        wire.Failed(3, "engine_error", "no"),
-        wire.Missing(3, ("a", "b")),
-        wire.Begun((3, 4)),
-        wire.Pulse(3, True),
+        messages.Progress(Loading("weights", 0.5)),
+        messages.Ready(ModelInfo("m", 8192, 7, "float32", "cpu")),
+        messages.Unloadable("no"),
+        messages.Piece(3, Delta((1, 2), "é", "stop", Usage(1, 2, 3))),
+        messages.Piece(3, Delta((1, 2), "é")),
+        messages.Failed(3, "engine_error", "no"),
+        messages.Missing(3, ("a", "b")),
+        messages.Begun((3, 4)),
+        messages.Pulse(3, True),
     ],
     ids=lambda message: type(message).__name__,
 )
 def test_news_of_the_worker_arrive_as_they_were_sent(message):
-    assert wire.FROM_WORKER.decode(wire.frame(message)[wire.LENGTH.size :]) == message
+    assert messages.FROM_WORKER.decode(messages.frame(message)[messages.LENGTH.size :]) == message
 
 
 def test_a_message_beyond_the_limit_is_refused():
     with pytest.raises(EngineError, match="16,777,216 are allowed"):
-        wire.frame(wire.Hear("c", bytes(wire.MAX_MESSAGE)))
+        messages.frame(messages.Hear("c", bytes(messages.MAX_MESSAGE)))
 
 
 def test_half_a_surrogate_pair_is_refused():
     with pytest.raises(EngineError, match="surrogate"):
-        wire.frame(wire.ask(1, Request("r", "c", (UserTurn(("\ud800",)),))))
+        messages.frame(messages.ask(1, Request("r", "c", (UserTurn(("\ud800",)),))))
 
 
 def test_an_absurd_sampling_value_does_not_arrive():
-    data = wire.frame(wire.ask(1, Request("r", "c", (UserTurn(("x",)),), Sampling(top_k=5))))
-    spoilt = msgspec.msgpack.decode(data[wire.LENGTH.size :])
+    data = messages.frame(
+        messages.ask(1, Request("r", "c", (UserTurn(("x",)),), Sampling(top_k=5)))
+    )
+    spoilt = msgspec.msgpack.decode(data[messages.LENGTH.size :])
     spoilt[4]["top_k"] = -5
     with pytest.raises(msgspec.ValidationError, match="top_k must be"):
-        wire.TO_WORKER.decode(msgspec.msgpack.encode(spoilt))
+        messages.TO_WORKER.decode(msgspec.msgpack.encode(spoilt))
 
 
 def test_a_busy_worker_tells_when_to_come_again():
-    error = wire.error_of(wire.Failed(1, "busy", "full", 2.5))
+    error = messages.error_of(messages.Failed(1, "busy", "full", 2.5))
     assert isinstance(error, Busy)
     assert error.retry_after == 2.5
 
@@ -124,5 +126,5 @@ def test_a_busy_worker_tells_when_to_come_again():
     [("engine_error", EngineError), ("context_too_long", ContextTooLong), ("new", EngineError)],
 )
 def test_errors_keep_their_class(code, kind):
-    error = wire.error_of(wire.Failed(1, code, "why"))
+    error = messages.error_of(messages.Failed(1, code, "why"))
     assert (type(error), str(error)) == (kind, "why")

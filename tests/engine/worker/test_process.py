@@ -9,8 +9,8 @@ from types import SimpleNamespace
 import virtual_time
 
 from realtime.engine.api import Delta, Loading
-from realtime.engine.worker import messages as wire
-from realtime.engine.worker.process import SILENCE_S, Link
+from realtime.engine.worker import messages
+from realtime.engine.worker.process import SILENCE_S, WorkerProcess
 
 WAITS, STEPS, HANGS = "waits", "steps", "hangs"
 STOPPED, PROGRESS, PRINTS = "stopped", "progress", "prints"
@@ -20,11 +20,13 @@ class Watched:
     """A worker that does one thing each second, and what became of it."""
 
     def __init__(self, patience: float | None, *, loading: bool = False) -> None:
-        self.link = Link(SimpleNamespace(pid=7, returncode=None), asyncio.StreamReader(), None)
+        self.worker = WorkerProcess(
+            SimpleNamespace(pid=7, returncode=None), asyncio.StreamReader(), None
+        )
         if not loading:
-            self.link.loaded(patience)
-        self.link.patience = patience
-        self.link.kill = lambda: self.told.append((self.now, "killed"))
+            self.worker.loaded(patience)
+        self.worker.patience = patience
+        self.worker.kill = lambda: self.told.append((self.now, "killed"))
         self.told: list[tuple[float, object]] = []
         self.rounds = 0
 
@@ -36,30 +38,30 @@ class Watched:
         if doing == STEPS:
             self.rounds += 1
         if doing == PRINTS:
-            self.link._forward(b"a download's bar")
+            self.worker._forward(b"a download's bar")
         if doing == PROGRESS:
-            self.come(wire.Progress(Loading("weights", 0.1)))
+            self.come(messages.Progress(Loading("weights", 0.1)))
         if doing != STOPPED:
-            self.come(wire.Pulse(self.rounds, doing == WAITS))
+            self.come(messages.Pulse(self.rounds, doing == WAITS))
 
-    def come(self, message: wire.FromWorker) -> None:
-        self.link.reader.feed_data(wire.frame(message))
+    def come(self, message: messages.FromWorker) -> None:
+        self.worker.reader.feed_data(messages.frame(message))
 
     async def live(self, days: Iterable[str]) -> list[tuple[float, object]]:
         """Go through the seconds; give what was told, with when."""
 
         async def receive() -> None:
-            while await self.link.receive():
+            while await self.worker.receive():
                 pass
 
         reading = asyncio.create_task(receive())
         watching = asyncio.create_task(
-            self.link.watch(lambda silent: self.told.append((self.now, silent)))
+            self.worker.watch(lambda silent: self.told.append((self.now, silent)))
         )
         for doing in days:
-            await asyncio.sleep(wire.PULSE_S)
+            await asyncio.sleep(messages.PULSE_S)
             self.second(doing)
-        await asyncio.sleep(wire.PULSE_S / 2)
+        await asyncio.sleep(messages.PULSE_S / 2)
         for task in (reading, watching):
             task.cancel()
         return self.told
@@ -118,7 +120,7 @@ def test_what_a_loaded_worker_prints_is_no_progress():
 def test_any_message_is_a_sign_of_life():
     async def main() -> list[tuple[float, object]]:
         watched = Watched(30.0)
-        watched.second = lambda _: watched.come(wire.Piece(1, Delta((), "")))
+        watched.second = lambda _: watched.come(messages.Piece(1, Delta((), "")))
         return await watched.live([STEPS] * 50)
 
     assert virtual_time.run(main()) == []

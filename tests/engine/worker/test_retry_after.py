@@ -4,35 +4,35 @@ from __future__ import annotations
 
 import pytest
 
-from realtime.engine.worker.retry_after import LEAST, MOST, Pace
+from realtime.engine.worker.retry_after import LEAST, MOST, RetryAfter
 
 
 def test_before_the_first_answer_ends_it_is_a_guess():
-    assert Pace(1.5).retry_after == 1.5
+    assert RetryAfter(1.5).retry_after == 1.5
 
 
 def test_it_is_the_time_that_an_answer_takes_over_how_many_there_are():
-    pace = Pace(1.0)
+    retry_after = RetryAfter(1.0)
     for _ in range(50):
-        pace.ended(8.0, 16)
-    assert pace.retry_after == pytest.approx(0.5)
+        retry_after.ended(8.0, 16)
+    assert retry_after.retry_after == pytest.approx(0.5)
 
 
 def test_it_follows_what_answers_take_now():
-    pace = Pace(1.0)
-    pace.ended(4.0, 1)
+    retry_after = RetryAfter(1.0)
+    retry_after.ended(4.0, 1)
     waits = []
     for _ in range(20):
-        pace.ended(20.0, 2)
-        waits.append(pace.retry_after)
+        retry_after.ended(20.0, 2)
+        waits.append(retry_after.retry_after)
     assert waits == sorted(waits)
     assert waits[-1] == pytest.approx(10.0, rel=0.02)
 
 
 def test_it_has_bounds():
-    pace = Pace(1.0)
-    pace.ended(1e-6, 8)
-    assert pace.retry_after == LEAST
+    retry_after = RetryAfter(1.0)
+    retry_after.ended(1e-6, 8)
+    assert retry_after.retry_after == LEAST
     for _ in range(50):
-        pace.ended(1e6, 1)
-    assert pace.retry_after == MOST
+        retry_after.ended(1e6, 1)
+    assert retry_after.retry_after == MOST

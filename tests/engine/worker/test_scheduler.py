@@ -241,7 +241,7 @@ def test_of_two_answers_of_a_conversation_the_longer_is_kept():
     scheduler.cancel(1)
     scheduler.cancel(2)
     assert [len(kept.cells) for kept in scheduler.idle.values()] == [6]
-    assert scheduler.arena.free == 4000 - 8
+    assert scheduler.allocator.free == 4000 - 8
 
 
 def test_the_conversation_that_was_idle_for_longest_is_given_up_first():
@@ -462,14 +462,14 @@ def test_a_shorter_turn_gives_back_what_its_conversation_had_beyond_it():
     scheduler.cancel(1)
     scheduler.add(2, prompt_of(1, 5), conversation="c1")
     assert sizes(step(scheduler)) == {2: 1}
-    assert scheduler.arena.free == 4000 - 8
+    assert scheduler.allocator.free == 4000 - 8
 
 
 def test_what_is_not_to_be_kept_is_computed_anew():
     scheduler = filled(1)
     run(scheduler, 2)
     scheduler.cancel(1, keep=False)
-    assert (len(scheduler.idle), scheduler.arena.free) == (0, 4000)
+    assert (len(scheduler.idle), scheduler.allocator.free) == (0, 4000)
     scheduler.add(2, prompt_of(1, 5), conversation="c1")
     assert sizes(step(scheduler)) == {2: 5}
 
@@ -482,7 +482,7 @@ def test_of_two_that_hold_as_much_the_later_is_kept():
     scheduler.cancel(1)
     scheduler.cancel(2)
     assert [kept.cells for kept in scheduler.idle.values()] == [prompt_of(2, 5)]
-    assert scheduler.arena.free == 4000 - 8
+    assert scheduler.allocator.free == 4000 - 8
 
 
 def test_what_was_kept_last_is_given_up_last():
@@ -555,7 +555,7 @@ def test_the_most_is_taken_from_who_has_most():
     step(scheduler)
     scheduler.add(4, [*range(40), 200], conversation="c4", head=40)
     (move,) = step(scheduler).moves
-    assert (move.source, move.count) == (scheduler.running[2].extent.start, 30)
+    assert (move.source, move.count) == (scheduler.running[2].allocation.start, 30)
 
 
 def test_the_longest_among_those_who_are_idle_is_taken():
@@ -568,7 +568,7 @@ def test_the_longest_among_those_who_are_idle_is_taken():
         scheduler.cancel(serial)
     scheduler.add(4, [*range(40), 200], conversation="c4", head=40)
     (move,) = step(scheduler).moves
-    assert (move.source, move.count) == (scheduler.idle["c2"].extent.start, 30)
+    assert (move.source, move.count) == (scheduler.idle["c2"].allocation.start, 30)
 
 
 @pytest.mark.parametrize(("after", "copied"), [(7, [10]), (8, [])])
@@ -619,7 +619,7 @@ class World:
         self.alone: set[int] = set()
         self.history: dict[str, list[object]] = {}
         self.serial = 0
-        self.most = self.scheduler.arena.cells
+        self.most = self.scheduler.allocator.cells
 
     def ask(self, conversation: str, keep: int, new: int, low: bool, alone: bool) -> None:
         """Ask for an answer that shares so much with what its conversation held last."""
@@ -691,11 +691,11 @@ class World:
         assert len(scheduler.running) <= self.config.slots
         assert len(self.live) <= self.config.slots + self.config.queue
         assert {*scheduler.running, *scheduler.waiting} == set(self.live)
-        owned = [job.extent for job in scheduler.running.values()]
-        owned += [kept.extent for kept in scheduler.idle.values()]
-        assert set(map(id, owned)) == set(map(id, scheduler.arena.extents))
+        owned = [job.allocation for job in scheduler.running.values()]
+        owned += [kept.allocation for kept in scheduler.idle.values()]
+        assert set(map(id, owned)) == set(map(id, scheduler.allocator.allocations))
         for kept in scheduler.idle.values():
-            assert len(kept.cells) == kept.extent.used > 0
+            assert len(kept.cells) == kept.allocation.used > 0
 
 
 EVENT = st.one_of(

@@ -1,4 +1,4 @@
-"""A brain without tensors for the worker's loop: the last text of a request says what it does.
+"""A model without tensors for the worker's loop: the last text of a request says what it does.
 
 A token is one byte of the answer's text; token 256 ends it.
 """
@@ -10,7 +10,7 @@ import signal
 from dataclasses import dataclass
 
 from realtime.engine.api import Logprob, Request, UserTurn
-from realtime.engine.steps import Brain, Said
+from realtime.engine.steps import LoadedModel, Sampled
 from realtime.errors import ContextTooLong, EngineError
 
 END = 256
@@ -67,7 +67,7 @@ class FakeRunner:
     def move(self, moves) -> None:
         pass
 
-    def run(self, parts) -> dict[int, Said]:
+    def run(self, parts) -> dict[int, Sampled]:
         self.widths.append(len(parts))
         for part in parts:
             self.trouble(part.serial)
@@ -75,9 +75,9 @@ class FakeRunner:
             self.steps[part.serial] += 1
         return {part.serial: self.say(part.serial) for part in parts if part.last}
 
-    def say(self, serial: int) -> Said:
+    def say(self, serial: int) -> Sampled:
         token = self.answers[serial][1].pop(0)
-        return Said(token, Logprob(token, -0.5))
+        return Sampled(token, Logprob(token, -0.5))
 
     def trouble(self, serial: int) -> None:
         """Do what the prompt orders before it says anything."""
@@ -93,5 +93,5 @@ class FakeRunner:
         self.answers.pop(serial, None)
 
 
-def fake_brain() -> Brain:
-    return Brain(FakePrompts(), FakeRunner(), Bytes(), frozenset({END}), CONTEXT, 4 * CONTEXT)
+def fake_model() -> LoadedModel:
+    return LoadedModel(FakePrompts(), FakeRunner(), Bytes(), frozenset({END}), CONTEXT, 4 * CONTEXT)
