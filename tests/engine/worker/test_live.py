@@ -7,13 +7,13 @@ import asyncio
 import pytest
 
 from realtime.engine.api import Delta, Logprob, Request, Usage, UserTurn
-from realtime.engine.worker.live import PENDING, Answer
+from realtime.engine.worker.live import PENDING, LiveRequest
 from realtime.errors import EngineError
 
 
 @pytest.fixture
-def answer() -> Answer:
-    return Answer(1, Request("r", "c", (UserTurn(("Hello.",)),), prefix=(1, 2)))
+def answer() -> LiveRequest:
+    return LiveRequest(1, Request("r", "c", (UserTurn(("Hello.",)),), prefix=(1, 2)))
 
 
 async def test_deltas_are_taken_in_order_and_the_last_one_ends_it(answer):
