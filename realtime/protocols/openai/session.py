@@ -43,8 +43,7 @@ SessionJson = dict[str, Any]
 """A whole session object, without what only we can say (id, model...)."""
 
 MAX_SESSION = 128 << 10  # bytes of JSON
-READ_ONLY = ("id", "object", "model", "expires_at", "resume", "client_secret")
-WHOLE = ("format", "noise_reduction", "tool_choice", "tracing", "truncation", "prompt")
+WHOLE = ("format", "noise_reduction", "tracing", "truncation", "prompt")
 """Objects that are replaced, not merged: their fields mean nothing apart."""
 
 INNER: dict[str, type[msgspec.Struct]] = {
@@ -134,8 +133,8 @@ def merge(current: SessionJson, patch: dict[str, Any], defaults: Defaults) -> Se
     if seen.instructions is not None:
         check_text(seen.instructions, "session.instructions")
     patch = known(patch, PatchJson)
-    wanted = {key: value for key, value in patch.items() if key not in READ_ONLY}
-    merged = merged_objects(current, wanted, default_session(defaults))
+    patch.pop("model", None)  # only we can say it
+    merged = merged_objects(current, patch, default_session(defaults))
     heard = merged["audio"]["input"]
     asked = ((patch.get("audio") or {}).get("input") or {}).get("turn_detection")
     if asked is not None:

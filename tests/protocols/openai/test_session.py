@@ -539,13 +539,21 @@ def test_what_only_we_say_and_what_nobody_knows_changes_nothing(field):
 @pytest.mark.parametrize(
     ("place", "first", "second"),
     [
-        (
-            ("audio", "output", "format"),
-            {"type": "audio/pcm", "rate": 16_000},
-            {"type": "audio/pcm"},
+        *(
+            (
+                ("audio", way, "format"),
+                {"type": "audio/pcm", "rate": 16_000},
+                {"type": "audio/pcm"},
+            )
+            for way in ("input", "output")
         ),
         (("audio", "input", "noise_reduction"), {"type": "near_field"}, {}),
         (("tracing",), {"workflow_name": "w"}, {"group_id": "g"}),
+        (
+            ("truncation",),
+            {"type": "retention_ratio", "retention_ratio": 0.5, "token_limits": {"x": 1}},
+            {"type": "retention_ratio", "retention_ratio": 0.8},
+        ),
         (("truncation",), {"type": "retention_ratio", "retention_ratio": 0.5}, "disabled"),
         (("prompt",), {"id": "p", "version": "1"}, {"id": "p"}),
     ],
@@ -563,9 +571,48 @@ def test_some_objects_are_replaced_as_a_whole(place, first, second):
     assert session == wanted
 
 
+@pytest.mark.parametrize(
+    ("place", "first", "second", "both"),
+    [
+        (
+            ("audio", "input", "transcription"),
+            {"model": "m", "language": "en"},
+            {"language": "de", "prompt": "p"},
+            {"model": "m", "language": "de", "prompt": "p"},
+        ),
+        (("reasoning",), {"effort": "low"}, {}, {"effort": "low"}),
+        (
+            ("audio", "output"),
+            {"voice": "ash"},
+            {"speed": 1.5},
+            {"format": {"type": "audio/pcm", "rate": 24_000}, "voice": "ash", "speed": 1.5},
+        ),
+        (
+            ("audio",),
+            {"input": {"transcription": {"model": "m"}}},
+            {"output": {"voice": "ash"}},
+            {
+                "input": {**DEFAULT["audio"]["input"], "transcription": {"model": "m"}},
+                "output": {**DEFAULT["audio"]["output"], "voice": "ash"},
+            },
+        ),
+    ],
+)
+def test_other_objects_are_merged_field_by_field(place, first, second, both):
+    session = DEFAULT
+    for value in (first, second):
+        for name in reversed(place):
+            value = {name: value}
+        session = merge(session, value, DEFAULTS)
+    for name in place:
+        session = session[name]
+    assert session == both
+
+
 def test_a_tool_that_is_to_be_called_is_shown_as_required():
     chosen = {"tool_choice": {"type": "function", "name": "f"}}
     assert merge(DEFAULT, chosen, DEFAULTS)["tool_choice"] == "required"
+    assert update(chosen, chosen, {"tool_choice": "none"})["tool_choice"] == "none"
 
 
 def test_a_session_has_at_most_128_kib():
