@@ -190,6 +190,15 @@ def test_a_silence_is_no_silence_in_push_to_talk_or_when_nobody_wants_to_know():
         assert receive(session, quiet(3000)) == []
 
 
+def test_a_silence_too_short_to_be_answered_is_noticed_once():
+    session = new_session(TurnSettings(idle_ms=1000), min_audio_ms=2000)
+    receive(session, write("a"), ANSWER)
+    reply(session, "Yes.")
+    effects = receive(session, quiet(1000))
+    assert (names(effects), codes(effects)) == (["SilenceNoticed", "Trouble"], ["audio_too_short"])
+    assert receive(session, quiet(3000)) == []
+
+
 def test_a_silence_that_was_cleared_begins_anew():
     session = new_session(TurnSettings(idle_ms=1000))
     speak(session)

@@ -911,3 +911,50 @@ def test_only_a_beta_client_has_an_event_that_makes_it_a_transcription_session()
     assert wire.inputs == [events.Configured(events.TurnSettings(transcribe=True, respond=False))]
     error = Wire().refused(event)
     assert (error["param"], error["event_id"]) == ("type", "e")
+
+
+@pytest.mark.parametrize(
+    ("bound", "event", "param"),
+    [
+        (
+            "transcription",
+            {"type": "session.update", "session": {"type": "realtime"}},
+            "session.type",
+        ),
+        (
+            "realtime",
+            {"type": "session.update", "session": {"type": "transcription"}},
+            "session.type",
+        ),
+        ("transcription", {"type": "response.create"}, "response"),
+    ],
+)
+def test_a_session_that_is_bound_stays_of_its_type(bound, event, param):
+    wire = Wire()
+    wire.update({"type": bound})
+    wire.codec.bind()
+    error = wire.refused({**event, "event_id": "e"})
+    assert error == {
+        "type": "invalid_request_error",
+        "code": "invalid_value",
+        "message": f"The short-lived key is for a session of type {bound}.",
+        "param": param,
+        "event_id": "e",
+    }
+    assert wire.update({"type": bound, "instructions": "x"})["type"] == bound
+
+
+def test_a_session_that_is_not_bound_may_change_its_type():
+    wire = Wire()
+    assert wire.update({"type": "transcription"})["type"] == "transcription"
+    assert wire.update({"type": "realtime"})["type"] == "realtime"
+    wire.codec.bind()
+    assert wire.send({"type": "response.create"}) == []
+    assert len(wire.inputs) == 1
+
+
+def test_limits_are_told_field_by_field():
+    (told,) = Wire().tell(events.LimitsLeft((events.Limit("requests", 10, 4, 1.5),)))
+    assert told["rate_limits"] == [
+        {"name": "requests", "limit": 10, "remaining": 4, "reset_seconds": 1.5}
+    ]

@@ -263,8 +263,12 @@ def test_what_is_kept_is_measured_as_json():
     with pytest.raises(BadEvent, match="'x' may have 11 bytes of JSON") as error:
         check_kept({"a": "xxxx"}, "x", 11)
     assert error.value.param == "x"
-    with pytest.raises(BadEvent, match="nested deeper than 32"):
+    check_kept(5, "x", 1)
+    with pytest.raises(BadEvent, match="'x' may have 2 bytes of JSON; it has more") as error:
+        check_kept([1], "x", 2)  # as JSON it has 3, though it is known from below to have 2
+    with pytest.raises(BadEvent, match="nested deeper than 32") as error:
         messages.check_depth(nested(MAX_DEPTH + 1), "x")
+    assert error.value.param == "x"
     messages.check_depth(nested(MAX_DEPTH), "x")
 
 
