@@ -386,6 +386,15 @@ def test_a_whole_object_is_a_message_that_is_not_understood_however_long_it_is(f
         decode(json.dumps(["dance", "y" * fill]))
 
 
+@pytest.mark.parametrize(
+    ("size", "refusal"), [(128 << 10, BadMessage), ((128 << 10) + 1, WrongType)]
+)
+def test_a_long_object_with_half_a_character_in_a_name_is_none(size, refusal):
+    odd = '{"type":"dance","\\ud83d":1}'
+    with pytest.raises(refusal):
+        decode(odd + " " * (size - len(odd)))
+
+
 def test_half_a_character_is_no_utf_8():
     with pytest.raises(WrongType, match="not UTF-8"):
         decode('{"type":"text","text":"\ud83d"}')

@@ -374,3 +374,14 @@ def test_behind_the_last_user_item_the_oldest_answers_leave_until_two_thirds_are
     assert conversation.trim(70) == []
     assert conversation.trim(60) == answers[:3]
     assert [item.id for item in conversation.items] == ["u", *(a.id for a in answers[3:]), "s"]
+
+
+def test_what_has_left_with_its_user_item_is_not_counted_again_among_the_answers():
+    conversation = Conversation("c")
+    for id in "uv":
+        conversation.add_user(("12345678",), id)  # 10 tokens
+        for _ in range(4):
+            conversation.begin_answer().pieces.append(((1, 2, 3, 4), "x"))  # 10 tokens
+    items = list(conversation.items)
+    assert conversation.trim(45) == [*items[:5], *items[6:8]]
+    assert conversation.items == [items[5], *items[8:]]

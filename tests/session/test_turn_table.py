@@ -69,6 +69,36 @@ def test_a_move_that_is_not_in_the_table_fails_loudly(state, move):
         assert (turns.user, turns.response) == state
 
 
+SILENT, SPEAKING, PAUSED = User.SILENT, User.SPEAKING, User.PAUSED
+NONE, WAITING, RESPONDING = Response.NONE, Response.WAITING, Response.RESPONDING
+ANY = (NONE, WAITING, RESPONDING)
+
+
+@pytest.mark.parametrize(
+    ("move", "users", "responses", "user", "response"),
+    [
+        (Move.SPEAK, [SILENT], ANY, SPEAKING, None),
+        (Move.INTERRUPT, [SILENT], [WAITING, RESPONDING], SPEAKING, NONE),
+        (Move.PAUSE, [SPEAKING], ANY, PAUSED, None),
+        (Move.RESUME, [PAUSED], ANY, SPEAKING, None),
+        (Move.STOP, [SPEAKING, PAUSED], ANY, SILENT, None),
+        (Move.ASK, [SILENT, SPEAKING, PAUSED], [NONE], None, WAITING),
+        (Move.DELTA, [SILENT, SPEAKING, PAUSED], [WAITING, RESPONDING], None, RESPONDING),
+        (Move.END, [SILENT, SPEAKING, PAUSED], [WAITING, RESPONDING], None, NONE),
+    ],
+    ids=lambda value: value.name if isinstance(value, Move) else "",
+)
+def test_a_move_changes_what_it_is_about_and_leaves_the_rest(
+    move, users, responses, user, response
+):
+    """None: as it was."""
+    wanted = {
+        (before, due): (user or before, response or due)
+        for before, due in product(users, responses)
+    }
+    assert {state: moves[move] for state, moves in TABLE.items() if move in moves} == wanted
+
+
 def test_an_interruption_ends_the_response_and_speech_beside_it_does_not():
     for response in (Response.WAITING, Response.RESPONDING):
         moves = TABLE[User.SILENT, response]

@@ -142,6 +142,12 @@ def test_what_can_be_said_of_an_event_that_is_none(text, seen):
     assert outline(text) == seen
 
 
+def test_of_what_is_too_long_to_read_by_other_means_nothing_is_said():
+    odd = '{"event_id":"e","type":"t","x":"\\ud83d"}'
+    assert outline(odd + " " * (MAX_PLAIN - len(odd))) == ("e", "t")
+    assert outline(odd + " " * (MAX_PLAIN + 1 - len(odd)))[0] is None
+
+
 @pytest.mark.parametrize("text", ["", "[]", "5", "{", '{"x":1}', "[" * 100_000])
 def test_nothing_can_be_said_of_most(text):
     assert outline(text)[0] is None
