@@ -241,7 +241,7 @@ class Endpointer:
         else:
             self.listen(speech, events)
         keep = max(self.boundary, self.scored - self.window) if self.start is None else self.start
-        while self.frames and self.scored - (len(self.frames) - 1) * FRAME <= keep:
+        for _ in range((keep - self.oldest) // FRAME):
             self.frames.popleft()
 
     def enough(self, speech: int) -> bool:

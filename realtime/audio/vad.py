@@ -22,8 +22,8 @@ LOW_RATE = 4_000  # pitch and first formant lie below 1 kHz: four samples are av
 LOW_FRAME = FRAME * LOW_RATE // SAMPLE_RATE  # 80 samples
 WINDOW = 3 * LOW_FRAME  # 60 ms: four periods of the deepest voice
 BINS = 256
-BAND = np.arange(BINS * 80 // LOW_RATE + 1, BINS * 1_000 // LOW_RATE + 1)  # 80 Hz to 1 kHz
-LAGS = np.arange(LOW_RATE // 400, LOW_RATE // 70 + 1)  # pitch from 400 down to 70 Hz
+BAND = np.arange(6, 65)  # bins of 15.6 Hz: above 80 Hz, to 1 kHz
+LAGS = np.arange(10, 58)  # samples: pitch from 400 down to 70 Hz
 QUARTER = np.full(SAMPLE_RATE // LOW_RATE, LOW_RATE / SAMPLE_RATE, np.float32)
 
 
@@ -202,7 +202,7 @@ class SpeechDetector:
         self.spectra.append((magnitude, total))
         if share > HUM and self.hisses.bit_count() >= HISSES:
             return 2
-        likeness = float(np.dot(magnitude, before)) ** 2 / (total * before_total + 1)
+        likeness = float(np.dot(magnitude, before)) ** 2 / (total * before_total)
         moves = FALL * before_total < total < RISE * before_total
         if moves and periodicity > PERIODIC and likeness < CHANGED:
             return 2

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -14,7 +15,7 @@ import webrtcvad
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from realtime.audio import files
+from realtime.audio import files, vad
 from realtime.audio.endpoint import (
     Continued,
     Ended,
@@ -25,7 +26,18 @@ from realtime.audio.endpoint import (
     Utterance,
 )
 from realtime.audio.pcm import FRAME, SAMPLE_RATE, Pcm, from_float
-from realtime.audio.vad import QUIETEST, NoiseFloor, SpeechDetector, WebRtcVad
+from realtime.audio.vad import (
+    BAND,
+    COSINES,
+    FOURIER,
+    LAGS,
+    QUARTER,
+    QUIETEST,
+    WINDOW,
+    NoiseFloor,
+    SpeechDetector,
+    WebRtcVad,
+)
 from scripts.bench_vad import NOISES, coloured, loud, noisy, scored, tones
 
 HUMAN = Path(
@@ -461,3 +473,221 @@ def test_a_vowel_behind_a_fricative_needs_not_move():
     word = np.concatenate([from_float(0.05 * hiss), vowel])
     assert 2 in signs(word)[-5:]
     assert 2 not in signs(np.concatenate([np.zeros_like(from_float(hiss)), vowel]))[-2:]
+
+
+# ---- what decides about a sign, to the last digit -----------------------------------------------
+
+
+@dataclass(frozen=True)
+class Sound:
+    """The last 60 ms, by the numbers that decide; these are a voice, for it has changed."""
+
+    period: float = 0.6
+    """The autocorrelation at the pitch lag."""
+    alike: float = 0.8
+    """The cosine between its spectrum and that of 40 ms before."""
+    grown: float = 1.0
+    """How many times the power it has of that."""
+    share: float = 0.5
+    """Of the energy, below 2 kHz."""
+    hisses: int = 0
+    """Which of the frames before were fricatives, a bit each."""
+    magnitude: float = 2.0**35
+    """So large that what guards against a division by zero does not count."""
+
+
+def rated(sound: Sound, monkeypatch: pytest.MonkeyPatch) -> int:
+    """Rate a sound of a single bin."""
+    monkeypatch.setattr(vad, "FOURIER", np.eye(2 * BAND.size, WINDOW, dtype=np.float32))
+    monkeypatch.setattr(vad, "COSINES", np.outer([1, sound.period], np.ones(BAND.size)))
+    detector = SpeechDetector()
+    detector.hisses = sound.hisses
+    detector.heard[0] = sound.magnitude
+    before = np.zeros(BAND.size)
+    before[0] = sound.alike * sound.magnitude / sound.grown**0.5
+    detector.spectra.append((before, sound.magnitude**2 / sound.grown))
+    return detector.signs(sound.share)
+
+
+VOWEL, STILL = Sound(share=0.9), Sound(share=0.9, alike=0.99)
+
+
+@pytest.mark.parametrize(
+    ("sound", "sign"),
+    [
+        (Sound(), 2),
+        # periodic
+        (replace(VOWEL, period=0.451), 2),
+        (replace(VOWEL, period=0.45), 1),
+        (replace(VOWEL, period=0.36), 1),
+        (replace(VOWEL, period=0.359), 0),
+        (Sound(period=0.45), 0),
+        # changed in its timbre
+        (replace(VOWEL, alike=0.899), 2),
+        (replace(VOWEL, alike=0.9), 1),
+        (replace(VOWEL, alike=0.939), 1),
+        (replace(VOWEL, alike=0.94), 0),
+        (replace(VOWEL, alike=1.0), 0),
+        (Sound(alike=0.9), 0),
+        # neither the edge of a tone nor a thump
+        (Sound(grown=99), 2),
+        (Sound(grown=100), 0),
+        (Sound(grown=0.11), 2),
+        (Sound(grown=0.1), 0),
+        (replace(VOWEL, grown=100), 0),
+        # low
+        (Sound(alike=0.92, share=0.631), 1),
+        (Sound(alike=0.92, share=0.63), 0),
+        # behind two fricative frames of the last twelve
+        (replace(STILL, hisses=0b11), 2),
+        (replace(STILL, hisses=0b11, share=0.631), 2),
+        (replace(STILL, hisses=0b11, share=0.63), 0),
+        (replace(STILL, hisses=0b111), 2),
+        (replace(STILL, hisses=0b1), 0),
+        (replace(STILL, hisses=0b1, share=0.249), 0),
+        (replace(STILL, hisses=1 << 10 | 1), 2),
+        (replace(STILL, hisses=1 << 11 | 1), 0),
+        (replace(STILL, hisses=0b11, period=0.359), 0),
+        # all but nothing
+        (replace(VOWEL, magnitude=1.0, period=0.73), 1),
+        (replace(VOWEL, magnitude=1.0, period=0.71), 0),
+        (replace(VOWEL, magnitude=0.0), 0),
+    ],
+)
+def test_a_sign_is_decided_by_these_bounds(sound, sign, monkeypatch):
+    assert rated(sound, monkeypatch) == sign
+
+
+@pytest.mark.parametrize(("share", "hisses"), [(0.249, 0b11), (0.25, 0b10)])
+def test_a_fricative_has_less_than_a_quarter_of_its_energy_below_2_khz(share, hisses):
+    detector = SpeechDetector()
+    detector.hisses = 0b1
+    detector.signs(share)
+    assert detector.hisses == hisses
+
+
+def test_a_spectrum_is_compared_with_that_of_40_ms_before(monkeypatch):
+    monkeypatch.setattr(vad, "FOURIER", np.eye(2 * BAND.size, WINDOW, dtype=np.float32))
+    monkeypatch.setattr(vad, "COSINES", np.ones((2, BAND.size), np.float32))
+    detector, found = SpeechDetector(), []
+    for bin in (0, 0, 0, 1, 1, 1, 0):
+        detector.heard[:] = 0
+        detector.heard[bin] = 1_000
+        found.append(detector.signs(0.5))
+    assert found == [0, 0, 0, 2, 2, 0, 2]
+
+
+def test_what_is_not_periodic_breaks_the_comparison_off(monkeypatch):
+    detector = SpeechDetector()
+    detector.spectra.append((np.ones(BAND.size, np.float32), 1.0))
+    assert detector.signs(0.9) == 0
+    assert not detector.spectra
+
+
+def test_silence_moves_fricatives_into_the_past_and_breaks_the_comparison_off():
+    detector = SpeechDetector()
+    detector.hisses = 0b101
+    detector.spectra.append((np.ones(BAND.size, np.float32), 1.0))
+    detector(SILENT)
+    assert detector.hisses == 0b1010
+    assert not detector.spectra
+
+
+@pytest.mark.parametrize(("frame", "share"), [(LOUD, 1.0), (np.tile(LOUD[:2] * [1, -1], 160), 0.0)])
+def test_the_share_below_2_khz_is_that_of_the_energy(frame, share):
+    detector, told = Scripted(), []
+    detector.signs = lambda share: told.append(share) or 0  # type: ignore[method-assign,func-returns-value]
+    detector(frame.astype(np.int16))
+    assert told == [share]
+
+
+def test_speech_of_exactly_3_db_above_the_noise_is_none():
+    detector = Scripted()
+    for _ in range(200):
+        detector(np.full(FRAME, 1_000, np.int16))
+    detector.open = 5
+    assert detector(np.tile(np.array([2_000, 0], np.int16), FRAME // 2)) == 0
+    assert detector(np.tile(np.array([2_010, 0], np.int16), FRAME // 2)) == 1
+
+
+# ---- the transform, against that of numpy -------------------------------------------------------
+
+
+def test_the_band_is_that_of_pitch_and_first_formant():
+    hertz = np.fft.rfftfreq(256, 1 / 4_000)
+    assert np.array_equal(hertz[BAND], hertz[(hertz > 80) & (hertz <= 1_000)])
+    assert LAGS[0] == 4_000 / 400
+    assert LAGS[-1] == 4_000 // 70
+    assert np.array_equal(np.diff(LAGS), np.ones(LAGS.size - 1))
+
+
+def test_the_transform_is_a_windowed_one_weighted_by_frequency():
+    sound = np.random.default_rng(3).standard_normal(WINDOW)
+    assert WINDOW / 4_000 == 0.06
+    wanted = np.fft.rfft(sound * np.hanning(WINDOW), 256)[BAND] * np.sqrt(BAND * 15.625 / 500)
+    real, imaginary = np.split(FOURIER @ sound, 2)
+    assert np.allclose(real, wanted.real, atol=1e-3)
+    assert np.allclose(imaginary, -wanted.imag, atol=1e-3)
+    assert FOURIER.dtype == np.float32
+
+
+def test_the_autocorrelation_is_that_of_the_power():
+    power = np.zeros(129)
+    power[BAND] = np.random.default_rng(4).random(BAND.size)
+    wanted = np.fft.irfft(power) * 128
+    assert np.allclose(COSINES @ power[BAND], wanted[[0, *LAGS]], atol=1e-3)
+    assert COSINES.dtype == np.float32
+
+
+def test_four_samples_are_averaged_into_one():
+    assert QUARTER.tolist() == [0.25] * 4
+    detector = SpeechDetector()
+    first, second = (np.repeat(np.arange(80), 4).astype(np.int16) + more for more in (0, 80))
+    detector(first)
+    detector(second)
+    assert detector.heard.tolist() == [*[0.0] * 80, *range(160)]
+
+
+# ---- how things begin ---------------------------------------------------------------------------
+
+
+def test_the_quietest_floor_is_70_db_below_full_scale():
+    assert 10 * np.log10(QUIETEST / FRAME / 2**30) == pytest.approx(-70.3, abs=0.02)
+
+
+def test_the_noise_floor_is_the_quietest_of_three_buckets_of_a_second():
+    floor = NoiseFloor()
+    levels = [floor.push(energy) for energy in [1e6] * 170 + [1e5] + [1e7] * 200]
+    assert levels[:149] == [QUIETEST] * 149
+    assert levels[149:170] == [1e6] * 21
+    assert levels[170:349] == [1e5] * 179
+    assert levels[349:] == [1e7] * 22
+
+
+@pytest.mark.parametrize(
+    ("threshold", "aggressiveness"), [(0, 0), (0.24, 0), (0.25, 1), (0.5, 2), (0.75, 3), (1, 3)]
+)
+def test_a_threshold_is_a_mode_of_webrtcvad(threshold: float, aggressiveness: int):
+    model = WebRtcVad()
+    assert model.aggressiveness == 2
+    model.demand(threshold)
+    assert model.aggressiveness == aggressiveness
+
+
+def test_the_detector_begins_with_the_second_mode_and_3_db():
+    detector = SpeechDetector()
+    assert (detector.webrtc.aggressiveness, detector.above_floor) == (1, 2.0)
+
+
+def test_after_a_reset_it_is_as_new():
+    used, fresh = SpeechDetector(), SpeechDetector()
+    for frame in said(vowels())[: 70 * FRAME].reshape(-1, FRAME):
+        used(frame)
+    model = used.webrtc.model
+    used.reset()
+    assert used.webrtc.model is not model
+    assert vars(used.floor) == vars(fresh.floor)
+    assert not used.heard.any()
+    assert not used.spectra
+    for name in ("hisses", "sure", "unsure", "open", "sounding"):
+        assert getattr(used, name) == getattr(fresh, name) == 0
