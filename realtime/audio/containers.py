@@ -131,7 +131,7 @@ class Packed:
 
     def __init__(self) -> None:
         self.kind: tuple[str, str, int] | None = None
-        self.conversion = av.AudioResampler("flt")
+        self.conversion: av.AudioResampler
 
     def floats(self, frame: av.AudioFrame) -> Iterator[Floats]:
         """Yield the samples of a frame, as they are."""

@@ -76,7 +76,6 @@ def decode(file: BinaryIO, max_s: float) -> Pcm:
             return decode_plain(file, max_s)
         except Unfinished:
             pass
-    file.seek(0)
     return decode_container(file, max_s)
 
 

@@ -52,8 +52,7 @@ def alaw_compressed() -> Codes:
     """Compute the A-law code of every 16-bit value, in the order of the bits (0 to -1)."""
     sample = np.arange(65_536).astype(np.uint16).view(np.int16).astype(np.int32)
     magnitude = np.where(sample < 0, ~sample, sample) >> 4
-    segment = np.maximum(np.floor(np.log2(np.maximum(magnitude, 1))).astype(np.int32) - 3, 1)
-    segment = np.where(magnitude < 16, 0, segment)
+    segment = np.floor(np.log2(magnitude | 15)).astype(np.int32) - 3  # 0 for all below 16
     code = segment << 4 | magnitude >> np.maximum(segment - 1, 0) & 15
     codes: Codes = ((code | np.where(sample < 0, 0, 0x80)) ^ 0x55).astype(np.uint8)
     return codes

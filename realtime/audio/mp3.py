@@ -12,10 +12,11 @@ COUNTED = 1  # flag of a Xing header: the count of frames follows
 def length(file: BinaryIO) -> float | None:
     """Give the seconds that the first frame promises, if it does."""
     head = first_frame(file)
-    if len(head) < 4 or head[0] != 0xFF or (version := head[1] >> 3 & 3) not in HALVINGS:
+    frames = count(head)
+    if not frames or head[0] != 0xFF or (version := head[1] >> 3 & 3) not in HALVINGS:
         return None
-    rate, frames = head[2] >> 2 & 3, count(head)
-    if rate == len(RATES) or not frames:
+    rate = head[2] >> 2 & 3
+    if rate == len(RATES):
         return None
     samples = 1152 if version == 3 else 576
     return frames * samples / (RATES[rate] >> HALVINGS[version])
@@ -26,7 +27,7 @@ def first_frame(file: BinaryIO) -> bytes:
     at = 0
     file.seek(at)
     while (head := file.read(10))[:3] == b"ID3":  # ID3v2 section 3.1: a size of four times 7 bits
-        at += 10 + sum((byte & 0x7F) << 7 * (3 - i) for i, byte in enumerate(head[6:10]))
+        at += 10 + sum((byte & 0x7F) << 7 * (3 - i) for i, byte in enumerate(head[6:]))
         file.seek(at)
     return head + file.read(64)
 
@@ -34,8 +35,7 @@ def first_frame(file: BinaryIO) -> bytes:
 def count(head: bytes) -> int:
     """Read how many frames follow; 0: it is not said."""
     for mark in (b"Xing", b"Info"):
-        at = head.find(mark) + 4
-        if at >= 4 and head[at + 3 : at + 4] and head[at + 3] & COUNTED:
-            return int.from_bytes(head[at + 4 : at + 8], "big")
-    at = head.find(b"VBRI")
-    return int.from_bytes(head[at + 14 : at + 18], "big") if at >= 0 else 0
+        behind = head.partition(mark)[2]
+        if len(behind) >= 8 and behind[3] & COUNTED:
+            return int.from_bytes(behind[4:8], "big")
+    return int.from_bytes(head.partition(b"VBRI")[2][10:14], "big")

@@ -17,7 +17,7 @@ def check_end(file: BinaryIO) -> None:
     size = file.seek(0, os.SEEK_END)
     file.seek(max(0, size - LONGEST))
     tail = file.read()
-    page = tail[max(0, tail.rfind(b"OggS")) :]
+    page = tail[tail.rfind(b"OggS") :]
     whole = len(page) >= HEAD and len(page) >= length(page)
     if not whole or not page[5] & ENDS:
         raise AudioError("the file is cut off: its last page does not end the Ogg stream")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import struct
 import sys
 from collections.abc import Iterator
 from fractions import Fraction
@@ -18,7 +19,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from realtime.audio import containers
-from realtime.audio.containers import BLOCK, REFUSED, Packed, Track, gathered
+from realtime.audio.containers import BLOCK, REFUSED, Packed, Track, gathered, promised, reason
 from realtime.audio.mixdown import Floats
 from realtime.audio.pcm import Pcm
 from realtime.errors import AudioError
@@ -197,9 +198,9 @@ def test_what_is_cut_off_says_how_much_is_left(kind: str):
 def test_a_few_thousand_samples_less_than_promised_are_what_encoders_miscount():
     made = KINDS_OF_FFMPEG["au"]
     data = encode(tone(made.rate, 4.0), made)
-    assert read(data[: -2 * 8_000]).size == pytest.approx(64_000 - 8_000 / 3, abs=2)
+    assert read(data[: -2 * 8_192]).size == pytest.approx(64_000 - 8_192 / 3, abs=2)
     with pytest.raises(AudioError, match="cut off"):
-        read(data[: -2 * 8_400])
+        read(data[: -2 * 8_193])
 
 
 # ---- what is damaged ----------------------------------------------------------------------------
@@ -316,6 +317,78 @@ def test_a_block_takes_no_more_once_it_is_full():
     assert told == [((BLOCK // 2, 2), 8_000), ((BLOCK // 4, 2), 8_000)]
     under = ones(BLOCK - 1)
     assert blocks((under, 8_000), (under, 8_000)) == [((2 * BLOCK - 2, 1), 8_000)]
+
+
+def test_a_block_is_full_with_131072_samples():
+    full, one = ones(2**17), ones(1)
+    under = ones(2**17 - 1)
+    assert [shape[0] for (shape, _) in blocks((under, 8), (one, 8), (one, 8))] == [2**17, 1]
+    assert [shape[0] for (shape, _) in blocks((full, 8), (one, 8))] == [2**17, 1]
+    assert [shape[0] for (shape, _) in blocks((full, 8), (under, 8), (one, 8))] == [2**17] * 2
+    assert [shape[0] for (shape, _) in blocks((full, 8), (full, 8), (one, 8))] == [*[2**17] * 2, 1]
+
+
+class Said:
+    """A container and its one stream, by what they say."""
+
+    def __init__(self, name: str, duration: int | None = None, streams: int = 1) -> None:
+        self.name, self.duration = name, duration
+        self.streams = [self] * streams
+        self.time_base: Fraction | None = Fraction(1, 8_000)
+
+    @property
+    def format(self) -> Said:
+        return self
+
+
+def said_by(box: Said, stream: Said) -> float | None:
+    return promised(box, stream)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "aiff",
+        "asf",
+        "au",
+        "avi",
+        "caf",
+        "flac",
+        "flv",
+        "matroska,webm",
+        "mov,mp4,m4a",
+        "w64",
+        "wav",
+    ],
+)
+def test_these_containers_say_how_long_they_are(name: str):
+    stream = Said("", duration=12_000)
+    assert said_by(Said(name), stream) == 1.5
+    assert said_by(Said(name, 2_500_000), Said("")) == 2.5
+    assert said_by(Said(name, 2_500_000), stream) == 1.5
+    assert said_by(Said(name, 2_500_000, streams=2), Said("")) is None
+    assert said_by(Said(name), Said("")) is None
+    stream.time_base = None
+    assert said_by(Said(name, 2_500_000), stream) == 2.5
+
+
+@pytest.mark.parametrize("name", ["mp3", "ogg", "aac", "mpegts", "amr", "wv"])
+def test_of_these_ffmpeg_guesses_it(name: str):
+    assert said_by(Said(name, 2_500_000), Said("", duration=12_000)) is None
+
+
+def test_what_ffmpeg_says_ends_without_a_full_stop():
+    assert reason(av.FFmpegError(1, "Something is amiss. ")) == "Something is amiss"
+    assert "nameless" in reason(av.FFmpegError(1, "", "nameless"))
+
+
+def test_names_in_another_encoding_do_no_harm():
+    audio = encode(tone(16_000, 0.1), KINDS_OF_FFMPEG["au"])
+    info = b"INFOINAM\x04\0\0\0\xff\xfe\xfd\0"
+    body = b"WAVEfmt " + struct.pack("<IHHIIHH", 16, 1, 1, 16_000, 32_000, 2, 16)
+    body += b"LIST" + struct.pack("<I", len(info)) + info
+    body += b"data" + struct.pack("<I", 3_200) + audio[-3_200:]
+    assert read(b"RIFF" + struct.pack("<I", len(body)) + body).size == 1_600
 
 
 @pytest.mark.parametrize(

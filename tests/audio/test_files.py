@@ -12,10 +12,11 @@ import numpy.typing as npt
 import pytest
 import soundfile
 from encoding import KINDS as KINDS_OF_FFMPEG
-from encoding import encode
+from encoding import Kind, encode
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from realtime.audio import files
 from realtime.audio.files import read
 from realtime.audio.pcm import Pcm
 from realtime.errors import AudioError
@@ -370,3 +371,141 @@ def test_an_mp3_with_tags_in_front_is_read_and_missed_when_cut_off():
     assert abs(read(tags + plain).size - 64_000) < 10
     with pytest.raises(AudioError, match="cut off"):
         read((tags + plain)[: len(plain) // 2])
+
+
+# --- who reads it, and how much at a time
+
+
+def refused(file: BytesIO, max_s: float) -> Pcm:
+    raise AudioError("given to FFmpeg")
+
+
+@pytest.mark.parametrize(("kind", "subtype"), [k for k in KINDS if k.values[0] != "MP3"])
+def test_these_are_read_without_ffmpeg(kind: str, subtype: str, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(files, "decode_container", refused)
+    assert abs(read(encoded(tone(seconds=0.2), 48_000, kind, subtype)).size - 3_200) <= 16
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        pytest.param(encoded(tone(), 48_000, "MP3", "MPEG_LAYER_III"), id="mp3"),
+        pytest.param(encode(tone(), Kind("wav", "libmp3lame")), id="mp3 in a wav"),
+        pytest.param(encoded(tone(), 48_000, "AIFF"), id="aiff"),
+        pytest.param(encoded(tone()[:0]), id="no frames"),
+        pytest.param(b"RIFF\4\0\0\0WAVE", id="a wav's head"),
+    ],
+)
+def test_and_these_by_ffmpeg(data: bytes, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(files, "decode_container", refused)
+    with pytest.raises(AudioError, match="given to FFmpeg"):
+        read(data)
+
+
+@pytest.mark.parametrize("channels", [1, 2])
+def test_a_block_has_262144_samples_of_all_channels(channels: int, monkeypatch: pytest.MonkeyPatch):
+    taken = []
+
+    class Watched(files.Mixdown):
+        def push(self, block: npt.NDArray[np.float32], rate: int) -> None:
+            taken.append(block.shape)
+            super().push(block, rate)
+
+    monkeypatch.setattr(files, "Mixdown", Watched)
+    rows = 2**18 // channels
+    read(encoded(np.zeros((rows + 5, channels)), 16_000))
+    assert taken == [(rows, channels), (5, channels)]
+
+
+class Pipe(BytesIO):
+    """A file that cannot seek."""
+
+    asked = 0
+
+    def seekable(self) -> bool:
+        return False
+
+    def read(self, size: int | None = -1) -> bytes:
+        self.asked = size or 0
+        return super().read(size)
+
+
+def test_no_more_than_512_mib_are_read_from_a_pipe(monkeypatch: pytest.MonkeyPatch):
+    pipe = Pipe(b"abc")
+    assert files.seekable(pipe).read() == b"abc"
+    assert pipe.asked == 512 * 1_024 * 1_024 + 1
+    monkeypatch.setattr(files, "STREAM_BYTES", 2**20)
+    assert len(files.seekable(Pipe(bytes(2**20))).read()) == 2**20
+    with pytest.raises(AudioError, match="more than 1 MiB from a file that cannot seek"):
+        files.seekable(Pipe(bytes(2**20 + 1)))
+
+
+class Said:
+    """A sound file, by what it says, and of silence."""
+
+    samplerate, channels = 16_000, 1
+
+    def __init__(self, frames: int = 100, held: int = 100, extra_info: str = "") -> None:
+        self.frames, self.extra_info = frames, extra_info
+        self.left = [held, 0]
+
+    def read(self, size: int, dtype: str, *, always_2d: bool) -> npt.NDArray[np.float32]:
+        return np.zeros((self.left.pop(0), 1), np.float32)
+
+
+@pytest.mark.parametrize(
+    ("frames", "held", "wrong"),
+    [
+        (100, 100, ""),
+        (99, 100, ""),
+        (101, 100, "cut off: 100 of 101 samples are left"),
+        (2**62, 100, ""),
+        (2**63 - 1, 100, ""),
+        (2**62 - 1, 100, "at most 60 s"),
+        (960_000, 960_000, ""),
+        (960_001, 960_001, "at most 60 s"),
+    ],
+)
+def test_a_sound_is_as_long_as_it_says(frames: int, held: int, wrong: str):
+    sound = Said(frames, held)
+    if not wrong:
+        assert files.read_sound(sound, 60.0).size == held
+    else:
+        with pytest.raises(AudioError, match=wrong):
+            files.read_sound(sound, 60.0)
+
+
+@pytest.mark.parametrize(
+    ("claimed", "left", "whole"),
+    [
+        (1_512, 1_000, True),
+        (1_513, 1_000, False),
+        (900, 1_000, True),
+        (2**31 - 2**16 - 1, 1_000, False),
+        (2**31 - 2**16, 1_000, True),
+        (2**32 - 1, 1_000, True),
+    ],
+)
+def test_a_wav_may_be_wrong_by_its_headers_or_wholly(claimed: int, left: int, whole: bool):
+    sound = Said(extra_info=f"fmt  : 16\ndata : {claimed} (should be {left})\nEnd")
+    if whole:
+        files.check_whole(sound)
+    else:
+        with pytest.raises(AudioError, match=f"{left} of {claimed} bytes of audio are left"):
+            files.check_whole(sound)
+
+
+def test_a_wav_is_told_by_both_of_its_marks():
+    assert files.is_wav(b"RIFF\0\0\0\0WAVE")
+    assert not files.is_wav(b"RIFF\0\0\0\0AVI ")
+    assert not files.is_wav(b"FORM\0\0\0\0WAVE")
+
+
+@pytest.mark.parametrize("size", [4, 5, 2**8 + 4, 2**16 + 4, 2**24])
+def test_a_second_wav_is_seen_behind_a_first_of_any_size(size: int):
+    first = b"RIFF" + size.to_bytes(4, "little") + b"WAVE" + bytes(size - 4)
+    file = BytesIO(first + b"RIFF\0\0\0\0WAVE")
+    file.seek(5)
+    with pytest.raises(AudioError, match="several wav files"):
+        files.check_joints(file)
+    files.check_joints(BytesIO(first + b"\0RIFF\0\0\0\0WAVE"))

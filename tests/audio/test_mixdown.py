@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from realtime.audio.mixdown import Mixdown, check_duration
+from realtime.audio.mixdown import Mixdown, check_duration, check_rate
 from realtime.audio.pcm import Pcm, from_float
 from realtime.errors import AudioError
 
@@ -107,7 +107,7 @@ def test_every_rate_of_speech_is_taken(rate: int):
     assert abs(mixdown.finish().size - 16_000) <= 4
 
 
-@pytest.mark.parametrize("rate", [0, 3_999, 384_001])
+@pytest.mark.parametrize("rate", [-1, 0, 1, 3_999, 384_001])
 def test_any_other_rate_is_refused(rate: int):
     with pytest.raises(AudioError, match=f"a rate of {rate} Hz is not one of speech"):
         Mixdown(max_s=60).push(np.zeros((10, 1), np.float32), rate)
@@ -153,3 +153,39 @@ def test_the_resampler_is_flushed_into_the_end():
     samples = mixdown.finish()
     assert abs(samples.size - 16_000) <= 1
     assert np.abs(samples[-400:]).max() == pytest.approx(16_384, rel=0.05)
+
+
+def test_the_rates_of_speech_are_these():
+    for rate in (4_000, 384_000):
+        check_rate(rate)
+    for rate in (3_999, 384_001):
+        with pytest.raises(AudioError):
+            check_rate(rate)
+
+
+def rows(*channels: list[float]) -> list[int]:
+    """Mix these samples of each channel down; full scale is 4."""
+    mixdown = Mixdown(max_s=60)
+    mixdown.push(np.array(channels, np.float32).T / 4, 16_000)
+    return [round(sample / 8_192, 3) for sample in mixdown.finish().tolist()]
+
+
+def test_half_of_the_power_is_enough_and_twice_the_power_too_little_to_change_channels():
+    assert rows([2, 0, 0, 0], [-2, 2, 2, 0]) == [0, 1, 1, 0]
+    assert rows([2, 0], [-2, 2]) == [2, 0]
+    assert rows([2, 0], [-2, 2.01]) == [-2, 2.01]
+
+
+def test_the_channel_that_was_heard_may_be_gone():
+    mixdown = Mixdown(max_s=60)
+    mixdown.push(np.stack([VOICE / 2, VOICE / 2, -VOICE], axis=1), 16_000)
+    assert mixdown.channel == 2
+    mixdown.push(np.stack([VOICE, -VOICE], axis=1), 16_000)
+    assert mixdown.channel == 0
+
+
+def test_a_block_of_nothing_changes_nothing():
+    mixdown = Mixdown(max_s=60)
+    mixdown.push(np.stack([VOICE, -VOICE], axis=1), 16_000)
+    mixdown.push(np.zeros((0, 2), np.float32), 16_000)
+    assert mixdown.finish().size == VOICE.size

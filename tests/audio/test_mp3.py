@@ -89,9 +89,28 @@ def test_a_version_that_is_none_does_not_say():
         (b"xxInfo\0\0\0\3\0\0\0\5", 5),
         (b"Xing\0\0\0\2\0\0\0\5", 0),
         (b"Xing", 0),
+        (b"Xing\0\0\0\1\0\0\5", 0),
+        (b"Xing\0\0\0\1\0\0\0\5\6", 5),
+        (b"\xff" * 40, 0),
+        (b"VBRI" + bytes(13) + b"\5\6", 5),
+        (b"VBRI" + bytes(9) + b"\7\0\0\0\5\6", 5),
         (b"VBRI" + bytes(10) + b"\0\0\1\2", 258),
         (b"x" + b"VBRI" + bytes(10) + b"\0\0\0\2\0\0\0\3", 2),
     ],
 )
 def test_frames_are_counted_behind_their_mark(head: bytes, frames: int):
     assert mp3.count(head) == frames
+
+
+def test_a_file_is_read_from_its_beginning():
+    file = BytesIO(bytes([0xFF, 0xFB, 0x90, 0xC0]) + bytes(32) + b"Xing\0\0\0\1\0\0\0\2")
+    for _ in range(2):
+        assert mp3.length(file) == pytest.approx(2 * 1152 / 44_100)
+
+
+@pytest.mark.parametrize("behind", [12, 13])
+def test_only_the_first_74_bytes_are_looked_at(behind: int):
+    head = bytes([0xFF, 0xFB, 0x90, 0xC0]).ljust(74 - behind, b"\0")
+    data = head + b"Xing\0\0\0\1\0\0\0\2" + bytes(50)
+    assert len(mp3.first_frame(BytesIO(data))) == 74
+    assert mp3.length(BytesIO(data)) == pytest.approx(2 * 1152 / 44_100)

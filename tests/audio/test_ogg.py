@@ -54,6 +54,8 @@ def test_a_page_is_as_long_as_its_table_says():
         ((FIRST, MIDDLE, LAST, FIRST), True),
         ((FIRST, LAST, FIRST, LAST), True),
         ((FIRST, MIDDLE, b"no page" * 9), True),
+        ((FIRST, page(0, *[255] * 255), LAST), False),
+        ((FIRST, page(0, *[255] * 255), FIRST), True),
         ((FIRST, MIDDLE, MIDDLE[:26]), True),
         ((FIRST, MIDDLE, MIDDLE[:27]), False),
     ],
@@ -74,6 +76,8 @@ def test_streams_are_joined_where_one_begins_behind_another(pages, joined):
         (FIRST + LAST[:-1], False),
         (LAST[:26], False),
         (b"", False),
+        (b"\4" * 300, False),
+        (b"OggS" + bytes(70_000) + b"\4" * 300, False),
     ],
 )
 def test_a_file_ends_with_a_whole_last_page(data, ends):
@@ -88,3 +92,9 @@ def test_the_longest_page_is_looked_for_and_no_more_is_read():
     longest = page(4, *[255] * 255)
     assert len(longest) == ogg.LONGEST == 65_307
     ogg.check_end(BytesIO(bytes(100_000) + longest))
+
+
+def test_a_file_is_read_from_its_beginning_wherever_it_stands():
+    file = BytesIO(FIRST + MIDDLE + LAST + FIRST)
+    for _ in range(2):
+        assert ogg.joined(file)
