@@ -44,7 +44,7 @@ ENCODER = msgspec.json.Encoder()
 class Truncation(events.ItemCut):
     """With what conversation.item.truncated repeats of it."""
 
-    audio_end_ms: int = 0
+    audio_end_ms: int
 
 
 class OpenAiCodec:
@@ -98,7 +98,6 @@ class OpenAiCodec:
 
     def decode(self, message: bytes | str) -> Iterator[PeerInput | Reply]:
         """Yield what a client event says; raise BadEvent if it is none."""
-        self.doing = None
         try:
             if isinstance(message, bytes):
                 yield from self.hear(message)
