@@ -160,10 +160,12 @@ def test_each_kind_of_item_is_made_of_what_the_peer_brought():
 
 def test_items_have_their_places():
     conversation = Conversation("c")
-    for id, after in (("b", None), ("a", FRONT), ("c", None), ("ab", "a"), ("d", "c")):
+    places = (("b", None), ("a", FRONT), ("c", None), ("ab", "a"), ("d", "c"), ("0", FRONT))
+    for id, after in places:
         conversation.place(SystemDraft(id, id), after)
-    assert [item.id for item in conversation.items] == ["a", "ab", "b", "c", "d"]
-    assert conversation.previous("a") is None
+    assert [item.id for item in conversation.items] == ["0", "a", "ab", "b", "c", "d"]
+    assert conversation.previous("0") is None
+    assert conversation.previous("a") == "0"
     assert conversation.previous("ab") == "a"
     assert conversation.previous("d") == "c"
 
@@ -385,3 +387,21 @@ def test_what_has_left_with_its_user_item_is_not_counted_again_among_the_answers
     items = list(conversation.items)
     assert conversation.trim(45) == [*items[:5], *items[6:8]]
     assert conversation.items == [items[5], *items[8:]]
+
+
+def test_what_stands_before_the_first_user_item_leaves_with_it():
+    conversation = Conversation("c")
+    conversation.place(AnswerDraft("hello", "1234567890" * 4))  # 26 tokens
+    for id in "uv":
+        conversation.add_user(("12345678",), id)  # 10 tokens
+    assert [item.id for item in conversation.trim(45)] == ["hello", "u"]
+
+
+def test_answers_stay_when_they_just_fit_once_the_older_turns_are_gone():
+    conversation = Conversation("c")
+    conversation.add_user(("12345678",), "u")  # 10 tokens
+    conversation.add_user(("12345678",), "v")
+    for _ in range(3):
+        conversation.begin_answer().pieces.append(((1, 2, 3, 4), "x"))  # 10 tokens
+    assert [item.id for item in conversation.trim(40)] == ["u"]
+    assert conversation.tokens() == 40

@@ -758,6 +758,38 @@ def test_an_answer_that_is_deleted_while_it_is_made_is_not_told_as_an_item_any_m
     assert wire.codec.incomplete == set()
 
 
+def test_an_answer_that_was_deleted_stays_so_when_others_are():
+    wire = Wire()
+    wire.tell(started(), events.ItemGone("item_A"), events.ItemGone("item_U"))
+    assert "conversation.item.done" not in kinds(wire.tell(final()))
+    wire.tell(started(), events.ItemGone("item_U"))
+    assert "conversation.item.done" in kinds(wire.tell(final()))
+
+
+def test_only_an_answer_that_is_being_made_is_in_progress():
+    wire = Wire()
+    wire.tell(started(), started("c:2", "item_B"))
+
+    def status(item) -> str:
+        return wire.tell(events.ItemShown(item))[0]["item"]["status"]
+
+    assert status(spoken()) == "completed"
+    assert status(Answer("item_A", 1)) == "in_progress"
+    assert status(Answer("item_B", 2)) == "in_progress"
+
+
+def test_an_answer_out_of_band_that_is_stopped_leaves_no_item_incomplete():
+    wire = Wire()
+    wire.tell(started(options=events.ResponseOptions(out_of_band=True)))
+    wire.tell(final("interrupted", reason="asked"))
+    assert wire.codec.incomplete == set()
+
+
+def test_a_cut_that_says_nothing_of_audio_is_told_at_its_beginning():
+    (told,) = Wire().tell(events.ItemTruncated(events.ItemCut("i", 3)))
+    assert (told["item_id"], told["content_index"], told["audio_end_ms"]) == ("i", 0, 0)
+
+
 def test_deleting_and_truncating():
     wire = Wire()
     (told,) = wire.send({"type": "conversation.item.delete", "item_id": "i"}, events.ItemGone("i"))
@@ -800,6 +832,16 @@ def test_transcription():
     assert done["transcript"] == "hello"
     assert done["usage"] == {"type": "duration", "seconds": 1.5}
     assert failed["error"] == {"type": "server_error", "code": "busy", "message": "Later."}
+
+
+def test_where_something_was_said_is_forgotten_with_its_item():
+    wire = Wire()
+    clip = Clip("k", np.zeros(1_600, np.int16))
+    wire.tell(events.Committed(UserItem("item_U", ("Look:", clip)), None))
+    wire.tell(events.ItemGone("item_U"), events.ItemPlaced(UserItem("item_U", (clip,)), None))
+    (done,) = wire.tell(events.Transcribed("item_U", "hello", 1.5))
+    assert done["content_index"] == 0
+    assert wire.tell(events.ItemGone("never")) != []
 
 
 # ---- trouble ------------------------------------------------------------------------------------
@@ -863,6 +905,30 @@ def test_trouble_of_ours_is_a_server_error_that_no_event_brought_about():
 @pytest.mark.parametrize("code", ["conversation_trimmed", "turn_too_long", "idle"])
 def test_trouble_that_these_clients_do_not_expect_is_not_told(code):
     assert Wire().tell(events.Trouble(code, "So it is.")) == []
+
+
+def test_the_end_of_the_connection_is_told_whatever_its_reason():
+    (told,) = Wire().tell(events.Trouble("idle", "Nobody speaks.", fatal=True))
+    assert (told["error"]["code"], told["error"]["message"]) == ("idle", "Nobody speaks.")
+
+
+@pytest.mark.parametrize(
+    ("message", "kept"), [(None, False), (COMMIT, False), (CREATE, True), (RESPOND, True)]
+)
+def test_audio_that_is_too_short_empties_the_input_buffer_it_was_in(message, kept):
+    wire = Wire()
+    wire.update(PUSH_TO_TALK)
+    wire.send(append(bytes(4_800)))
+    trouble = events.Trouble("audio_too_short", "So it is.")
+    told = wire.tell(trouble) if message is None else wire.send(message, trouble)
+    assert kinds(told) == ["error"]
+    assert wire.codec.input.appended is kept
+
+
+def test_server_events_are_numbered_from_one():
+    wire = Wire()
+    told = wire.tell(READY, events.Cleared())
+    assert [event["event_id"] for event in told] == ["event_1", "event_2"]
 
 
 def test_messages_are_json_text():
