@@ -619,3 +619,176 @@ def test_any_wish_gives_settings_that_can_be_kept(hangover: int, prefix: int, au
     config = SHORT.adjusted(automatic=automatic, hangover_ms=hangover, prefix_padding_ms=prefix)
     assert config.automatic == automatic
     assert config == config.adjusted(automatic=automatic)
+
+
+# --- bounds, to the millisecond and to the frame
+
+
+@pytest.mark.parametrize(
+    ("setting", "least", "most"),
+    [("prefix_padding_ms", 0, 5_000), ("min_speech_ms", 20, 1_000), ("hangover_ms", 200, 60_000)],
+)
+def test_a_setting_may_be_at_its_bound_and_not_beyond(setting: str, least: int, most: int):
+    for value in (least, most):
+        assert getattr(replace(DEFAULT, **{setting: value}), setting) == value
+    for value in (least - 1, most + 1):
+        with pytest.raises(ValueError, match="must"):
+            replace(DEFAULT, **{setting: value})
+
+
+def test_tail_pause_and_hangover_may_be_alike():
+    for ms in (20, 60_000):
+        EndpointConfig(tail_ms=ms, pause_ms=ms, hangover_ms=ms)
+    EndpointConfig(tail_ms=0, pause_ms=20, hangover_ms=20)
+    with pytest.raises(ValueError, match="pause_ms must be at least 20"):
+        EndpointConfig(tail_ms=0, pause_ms=19, hangover_ms=20)
+    for wrong in ({"tail_ms": 21}, {"hangover_ms": 19}, {"tail_ms": -1}):
+        with pytest.raises(ValueError, match="tail_ms <= pause_ms <= hangover_ms"):
+            EndpointConfig(**{"tail_ms": 20, "pause_ms": 20, "hangover_ms": 20} | wrong)
+
+
+def test_a_window_holds_twice_the_padding_and_four_times_the_minimum():
+    assert EndpointConfig(window_s=0.92).window_s == 0.92
+    with pytest.raises(ValueError, match="window_s must hold twice"):
+        EndpointConfig(window_s=0.9199)
+    assert EndpointConfig(window_s=30).window_s == 30
+    with pytest.raises(ValueError, match="at most 30"):
+        EndpointConfig(window_s=30.001)
+
+
+def test_the_settings_are_these_unless_others_are_given():
+    assert EndpointConfig(300, 80, 200, 500, 200, 30.0, True) == DEFAULT
+
+
+@pytest.mark.parametrize(
+    ("hangover", "prefix", "wanted"),
+    [
+        (None, None, {}),
+        (1_000, 400, {"hangover_ms": 1_000, "prefix_padding_ms": 400}),
+        (150, None, {"hangover_ms": 150, "pause_ms": 150, "tail_ms": 150}),
+        (0, 0, {"hangover_ms": 20, "pause_ms": 20, "tail_ms": 20, "prefix_padding_ms": 0}),
+        (70_000, -1, {"hangover_ms": 60_000, "prefix_padding_ms": 0}),
+        (None, 9_000, {"prefix_padding_ms": 5_000}),
+    ],
+)
+def test_a_wish_is_moved_to_the_nearest_that_can_be(
+    hangover: int | None, prefix: int | None, wanted: dict[str, int]
+):
+    wished = DEFAULT.adjusted(automatic=False, hangover_ms=hangover, prefix_padding_ms=prefix)
+    assert wished == replace(DEFAULT, automatic=False, **wanted)
+
+
+@pytest.mark.parametrize(("window", "room"), [(2.0, 840), (10.0, 4_840), (11.0, 5_000)])
+def test_the_padding_has_half_the_window_less_twice_the_minimum(window: float, room: int):
+    config = replace(DEFAULT, window_s=window)
+    wished = config.adjusted(automatic=True, prefix_padding_ms=100_000)
+    assert wished.prefix_padding_ms == room
+
+
+def test_utterances_are_alike_by_place_and_by_sound():
+    one = Utterance(5, 8, ramp(3))
+    assert one == Utterance(5, 8, ramp(3))
+    assert hash(one) == hash(Utterance(5, 8, ramp(3)))
+    assert one not in (Utterance(5, 8, ramp(3) + 1), Utterance(4, 7, ramp(3)), "something else")
+    assert Started(5).start == 0
+    assert Started(5, 3) == Started(5, 4)
+
+
+@pytest.mark.parametrize(
+    ("frames", "onset"),
+    [
+        ([1, 0, 0, 0, 0, 1, 1, 1], 0),
+        ([1, 0, 0, 0, 0, 0, 1, 1, 1], None),
+        ([1, 0, 0, 0, 0, 0, 1, 0, 1, 1, 1], 6),
+        ([1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1], 11),
+    ],
+)
+def test_min_speech_comes_within_twice_its_time(frames: list[int], onset: int | None):
+    started = [] if onset is None else [Started(onset * FRAME)]
+    assert run(frames) == started
+
+
+@pytest.mark.parametrize(("ms", "needed"), [(20, 1), (21, 2), (40, 2), (79, 4), (81, 5)])
+def test_min_speech_is_counted_in_frames_begun(ms: int, needed: int):
+    config = replace(DEFAULT, min_speech_ms=ms)
+    assert run([1] * needed, config) == [Started(0)]
+    assert run([1] * (needed - 1), config) == []
+
+
+@pytest.mark.parametrize("ms", [200, 201, 220])
+def test_a_pause_is_due_in_the_frame_in_which_it_is_full(ms: int):
+    config = replace(DEFAULT, pause_ms=ms)
+    frames = script((True, 400), (False, 200))
+    assert kinds(run(frames, config)) == (["Started", "Paused"] if ms == 200 else ["Started"])
+    assert kinds(run([*frames, 0], config)) == ["Started", "Paused"]
+
+
+@pytest.mark.parametrize(("speech", "delayed"), [(20, False), (40, True), (60, True)])
+def test_half_of_the_minimum_delays_the_end(speech: int, delayed: bool):
+    frames = script((True, 400), (False, 480 - speech), (True, speech), (False, 20))
+    assert kinds(run(frames)) == ["Started", "Paused", *([] if delayed else ["Ended"])]
+
+
+@pytest.mark.parametrize(
+    ("window", "first", "found"),
+    [
+        (30.0, 28.0, True),
+        (30.0, 27.98, False),
+        (30.0, 29.98, True),
+        (2.0, 1.0, True),
+        (2.0, 0.98, False),
+        (2.0, 1.98, True),
+    ],
+)
+def test_a_window_is_cut_in_its_last_two_seconds_or_its_second_half(
+    window: float, first: float, found: bool
+):
+    audio = np.full(round((window + 1) * SAMPLE_RATE), 1_000, np.int16)
+    at = round(first * SAMPLE_RATE)
+    audio[at : at + FRAME] = 0
+    events = run([True] * (audio.size // FRAME), replace(DEFAULT, window_s=window), audio)
+    end = utterances(events)[0].end
+    assert (end == at + FRAME // 2) is found
+    if not found:
+        assert end == round((window - min(2, window / 2)) * SAMPLE_RATE) + FRAME // 2
+
+
+def test_a_window_that_is_just_full_is_not_cut():
+    assert kinds(run([True] * 100, SHORT)) == ["Started"]
+    assert kinds(run([True] * 101, SHORT)) == ["Started", "Continued"]
+    for config in (SHORT, MANUAL):
+        endpointer = Endpointer(ScriptedVad([True] * 100), config)
+        events = endpointer.push(ramp(2 * SAMPLE_RATE)) + endpointer.commit()
+        assert kinds(events) == ["Started", "Ended"]
+        assert utterances(events)[0].end == 2 * SAMPLE_RATE
+
+
+def test_no_more_is_retained_than_can_be_used():
+    endpointer = Endpointer(ScriptedVad(script((False, 5_000), (True, 500), (False, 5_000))), SHORT)
+    retained = []
+    for _ in range(500):
+        endpointer.push(ramp(FRAME))
+        retained.append(len(endpointer.frames))
+    assert retained[:100] == list(range(1, 101))
+    assert set(retained[100:253]) == {100}
+    assert retained[253] == 4 + 15  # the utterance is open: from its padding on
+    assert retained[-1] == 100
+
+
+def test_a_threshold_is_passed_on_where_one_is_given():
+    asked: list[float] = []
+    vad = ScriptedVad([])
+    vad.demand = asked.append  # type: ignore[attr-defined]
+    endpointer = Endpointer(vad, DEFAULT)
+    endpointer.configure(DEFAULT)
+    endpointer.configure(DEFAULT, 0.0)
+    endpointer.configure(DEFAULT, 0.7)
+    assert asked == [0.0, 0.7]
+
+
+def test_what_was_half_heard_is_forgotten_with_the_way_of_deciding():
+    endpointer = Endpointer(ScriptedVad(script((True, 60), (False, 20), (True, 60))), DEFAULT)
+    endpointer.push(ramp(60 * MS))
+    endpointer.configure(MANUAL)
+    endpointer.configure(DEFAULT)
+    assert endpointer.push(ramp(80 * MS)) == []

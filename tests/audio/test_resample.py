@@ -62,12 +62,12 @@ def test_the_duration_is_kept(rate: int, seconds: float):
     assert abs(output.size - seconds * SAMPLE_RATE) <= 1
 
 
-def trailing(rate: int) -> float:
+def trailing(rate: int, pieces: int = 200, size: int | None = None) -> float:
     """Measure by how many samples the output trails the input at most."""
     resampler = Resampler(rate)
-    silence = np.zeros(rate // 50, np.int16)
+    silence = np.zeros(size or rate // 50, np.int16)
     received, given_back, most = 0, 0, 0.0
-    for _ in range(200):
+    for _ in range(pieces):
         received += silence.size
         given_back += resampler.push(silence).size
         most = max(most, received * SAMPLE_RATE / rate - given_back)
@@ -77,6 +77,11 @@ def trailing(rate: int) -> float:
 @pytest.mark.parametrize("rate", RATES)
 def test_the_output_never_trails_by_more_than_stated(rate: int):
     assert trailing(rate) <= LATENCY[rate]
+
+
+@pytest.mark.parametrize("rate", RATES)
+def test_it_trails_by_as_many_whole_samples_as_stated(rate: int):
+    assert int(trailing(rate, rate // 7, size=7)) == LATENCY[rate]
 
 
 @pytest.mark.parametrize("rate", OTHER_RATES)
