@@ -17,13 +17,7 @@ from realtime.audio.pcm import SAMPLE_RATE
 from realtime.engine.api import Clip
 from realtime.protocols.openai.errors import BAD_TYPE, MISSING, TOO_MANY, BadEvent
 from realtime.protocols.openai.formats import read_recording
-from realtime.protocols.openai.messages import (
-    MAX_AUDIO,
-    ItemId,
-    check_kept,
-    check_text,
-    convert,
-)
+from realtime.protocols.openai.messages import ItemId, check_kept, check_text, convert
 from realtime.session.events import FRONT
 from realtime.session.items import (
     Answer,
@@ -224,7 +218,7 @@ def read_user(
 
 def read_audio(data: bytes, format: AudioFormat, param: str) -> NDArray[Any]:
     """Read a recording."""
-    if len(data) > min(MAX_AUDIO, MAX_AUDIO_S * format.second):
+    if len(data) > MAX_AUDIO_S * format.second:
         raise BadEvent(f"An item may have {MAX_AUDIO_S} seconds of audio.", param=param)
     return read_recording(data, format, param)
 

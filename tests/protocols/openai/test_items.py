@@ -15,6 +15,7 @@ from realtime.protocols.openai.formats import USUAL
 from realtime.protocols.openai.items import (
     MAX_CONTENT,
     MAX_INPUT,
+    read_audio,
     read_input,
     read_item,
     show_answer,
@@ -71,6 +72,15 @@ def audio(data: bytes, **more) -> dict:
         ),
         (message("assistant", {"type": "audio", "transcript": "Hi"}), AnswerDraft(None, "Hi")),
         (message("assistant", {"type": "output_audio"}), AnswerDraft(None, "")),
+        (
+            message(
+                "assistant",
+                text("It ", "output_text"),
+                {"type": "output_audio", "transcript": "is "},
+                text("noon.", "text"),
+            ),
+            AnswerDraft(None, "It is noon."),
+        ),
         (message("assistant"), AnswerDraft(None, "")),
         (
             {"type": "function_call", "name": "f", "arguments": "{}", "call_id": None, "id": "x"},
@@ -368,8 +378,20 @@ def test_the_last_sample_of_five_minutes_is_taken_and_one_more_is_not(parts):
     clips = [audio(bytes(size)) for _ in range(parts)]
     assert sum(len(part) for part in read_item(message("user", *clips), PCM).parts) == 4_800_000
     clips[-1] = audio(bytes(size + 2))
-    with pytest.raises(BadEvent, match="300 seconds of audio"):
+    with pytest.raises(BadEvent, match="300 seconds of audio") as error:
         read_item(message("user", *clips), PCM)
+    assert error.value.param == (f"{CONTENT}[0].audio" if parts == 1 else CONTENT)
+
+
+@pytest.mark.parametrize("format", [USUAL, PCM, ULAW, AudioFormat("alaw", 8_000)])
+def test_a_recording_that_is_too_long_is_not_read(format):
+    class Unread:
+        def __len__(self) -> int:
+            return 300 * format.second + 1
+
+    with pytest.raises(BadEvent, match="300 seconds of audio") as error:
+        read_audio(Unread(), format, "x")
+    assert error.value.param == "x"
 
 
 def test_what_was_written_and_said_is_counted_together():

@@ -106,6 +106,14 @@ def test_what_brings_no_audio_may_not(event):
         assert (error.value.event_id, error.value.reason) == ("e", "string_above_max_length")
 
 
+@pytest.mark.parametrize(("event_id", "echo"), [("x" * 512, True), ("x" * 513, False), (5, False)])
+def test_of_what_is_too_long_the_id_is_echoed_if_it_can_be_sent(event_id, echo):
+    event = {"type": "input_audio_buffer.commit", "event_id": event_id, "x": LONG}
+    with pytest.raises(BadEvent, match="brings no audio") as error:
+        read_event(json.dumps(event))
+    assert error.value.event_id == (event_id if echo else None)
+
+
 @pytest.mark.parametrize("value", [1, [], {}, [[[]]]])
 def test_a_long_event_of_many_values_is_not_read(value, monkeypatch):
     monkeypatch.setattr(messages, "CLIENT_EVENTS", None)

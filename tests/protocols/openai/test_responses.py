@@ -296,3 +296,16 @@ def test_no_more_audio_is_counted_than_there_was_prompt():
     details = counted["input_token_details"]
     assert (details["text_tokens"], details["audio_tokens"]) == (0, 4)
     assert details["cached_tokens_details"]["audio_tokens"] == 2
+
+
+def test_the_one_token_of_a_prompt_may_be_audio_that_was_cached():
+    counted = usage_json(
+        Usage(prompt_tokens=1, cached_tokens=1, completion_tokens=0, audio_tokens=1)
+    )
+    details = counted["input_token_details"]["cached_tokens_details"]
+    assert (details["text_tokens"], details["audio_tokens"]) == (0, 1)
+
+
+@pytest.mark.parametrize("audio", [None, {}, {"input": {}}, {"output": None}, {"output": {}}])
+def test_a_response_that_says_nothing_of_its_voice_has_the_sessions(audio):
+    assert live({"audio": audio}).json("completed", None, [], None)["audio"] == SPOKEN
