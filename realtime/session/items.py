@@ -7,6 +7,7 @@ token more.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from itertools import accumulate
 from typing import Any
 
 from realtime.audio.pcm import Pcm
@@ -68,12 +69,8 @@ class Answer:
 
     def cut(self, chars: int) -> bool:
         """Drop the pieces that do not lie wholly within `chars`; tell whether any was dropped."""
-        kept = length = 0
-        for _, text in self.pieces:
-            length += len(text)
-            if length > chars:
-                break
-            kept += 1
+        ends = accumulate(len(text) for _, text in self.pieces)
+        kept = sum(end <= chars for end in ends)
         dropped = kept < len(self.pieces)
         del self.pieces[kept:]
         return dropped

@@ -30,6 +30,11 @@ def exchange(conversation: Conversation, seconds: float = 1.0) -> None:
     conversation.begin_answer().pieces.append(((1, 2), "ab"))
 
 
+def test_items_to_come_are_numbered_from_one():
+    conversation = Conversation("c")
+    assert [conversation.new_id() for _ in range(3)] == ["item_c_1", "item_c_2", "item_c_3"]
+
+
 def test_turns_come_in_order_with_the_system_prompt_first():
     conversation = Conversation("c", system="Be brief.")
     exchange(conversation)
