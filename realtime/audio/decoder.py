@@ -20,12 +20,11 @@ from realtime.errors import AudioError
 
 def decode_container(file: BinaryIO, max_s: float) -> Pcm:
     """Decode an open, seekable file; raise AudioError where it is not audio, or not whole."""
-    file.seek(0)
     if not isinstance(file, BytesIO):
         return decode_apart(file, max_s)
     with tempfile.TemporaryFile() as copy:
         copy.write(file.getbuffer())
-        copy.seek(0)
+        copy.flush()
         return decode_apart(copy, max_s)
 
 

@@ -10,6 +10,8 @@ from realtime.audio.pcm import Pcm
 RATE = 48_000
 """What is decoded to, whatever the encoder was given (RFC 7587 4.1)."""
 
+NOTHING: Pcm = np.empty(0, np.int16)
+
 
 class OpusDecoder:
     """Decode the packets of one stream; Opus itself mixes two channels."""
@@ -25,10 +27,9 @@ class OpusDecoder:
     def decode(self, packet: bytes) -> Pcm:
         """Return the samples of a packet; none when it is no Opus."""
         if not packet:
-            return np.empty(0, np.int16)  # to the decoder it would be the end
+            return NOTHING  # to the decoder it would be the end
         try:
             frames = self.context.decode(av.Packet(packet))
         except av.FFmpegError:
-            return np.empty(0, np.int16)
-        pieces = [frame.to_ndarray().reshape(-1) for frame in frames]
-        return np.concatenate(pieces) if pieces else np.empty(0, np.int16)
+            return NOTHING
+        return np.concatenate([NOTHING, *(frame.to_ndarray().reshape(-1) for frame in frames)])

@@ -36,7 +36,7 @@ def from_bytes(data: bytes | bytearray | memoryview) -> Pcm:
 
 def to_bytes(samples: Pcm) -> bytes:
     """Write samples as little-endian 16-bit."""
-    return samples.astype("<i2", copy=False).tobytes()
+    return np.asarray(samples, "<i2").tobytes()
 
 
 def from_float(samples: npt.NDArray[np.floating]) -> Pcm:

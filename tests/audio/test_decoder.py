@@ -1,8 +1,11 @@
 import os
 import signal
+import subprocess
 import sys
+from collections.abc import Mapping
 from io import BytesIO
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import pytest
@@ -66,3 +69,26 @@ def test_a_file_is_left_open_and_nothing_else_is(tmp_path: Path):
         decode_container(file, 60)
         assert not file.closed
         assert len(os.listdir("/proc/self/fd")) == before
+
+
+@pytest.mark.parametrize("in_memory", [True, False])
+def test_the_child_is_given_a_file_from_its_beginning(
+    in_memory: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    read: list[bytes] = []
+
+    def run(
+        command: list[str], *, stdin: BinaryIO, env: Mapping[str, str], **_: object
+    ) -> subprocess.CompletedProcess[bytes]:
+        assert command[-2:] == ["realtime.audio.containers", "60"]
+        assert env == os.environ | {"PYTHONPATH": interpreter.import_path()}
+        read.append(os.read(stdin.fileno(), 100))
+        return subprocess.CompletedProcess(command, 0, b"\1\0\2\0", b"")
+
+    monkeypatch.setattr(subprocess, "run", run)
+    path = tmp_path / "small"
+    path.write_bytes(b"a few bytes")
+    with BytesIO(b"a few bytes") if in_memory else path.open("rb") as file:
+        file.read(4)
+        assert decode_container(file, 60).tolist() == [1, 2]
+    assert read == [b"a few bytes"]

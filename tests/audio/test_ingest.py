@@ -172,3 +172,11 @@ def test_nothing_is_nothing(format):
 def test_half_a_sample_at_the_end_of_a_recording_is_refused(rate):
     with pytest.raises(AudioError, match="even number of bytes, got 3"):
         AudioFormat("s16le", rate).read(b"\x00\x00\x00")
+
+
+def test_what_is_no_encoding_is_a_mistake_of_the_caller():
+    format = AudioFormat("opus", 8_000)  # type: ignore[arg-type]
+    with pytest.raises(AssertionError, match="opus"):
+        format.expand(b"")
+    with pytest.raises(AssertionError, match="opus"):
+        format.compress(np.empty(0, np.int16))

@@ -53,6 +53,15 @@ def test_rubbish_is_nothing_and_the_stream_goes_on(rubbish):
     assert decoder.decode(PACKETS[1]).size == TICKS
 
 
+def test_opus_is_decoded_to_48_khz_of_one_channel():
+    context = OpusDecoder().context
+    assert (context.sample_rate, context.layout.name, context.format.name) == (
+        48_000,
+        "mono",
+        "s16",
+    )
+
+
 @given(st.binary(max_size=200))
 def test_whatever_comes_as_opus_is_at_most_120_ms_of_audio(data):
     assert OpusDecoder().decode(data).size <= 5760

@@ -89,7 +89,7 @@ def test_every_sample_survives_as_a_float():
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
 def test_a_float_that_is_no_number_is_an_error_that_names_it(bad: float):
     with pytest.raises(AudioError, match=rf"sample 2 is {bad}"):
-        from_float(np.array([0.0, 1.0, bad, 0.0]))
+        from_float(np.array([0.0, 1.0, bad, 0.0, bad]))
 
 
 def test_no_floats_are_no_samples():
