@@ -12,7 +12,8 @@ import torch
 from realtime.engine.model import build as building
 from realtime.engine.model import memory, quantise
 from realtime.engine.model.load import load
-from realtime.engine.worker.main import awake, parse
+from realtime.engine.worker.config import WorkerConfig
+from realtime.engine.worker.main import load_model
 from realtime.errors import ModelError
 
 DEMO = Path(__file__).parents[3] / "realtime" / "demo_model"
@@ -34,9 +35,9 @@ def scores(model) -> torch.Tensor:
 def test_without_torchao_it_is_told_at_once(monkeypatch):
     monkeypatch.setitem(sys.modules, "torchao.quantization", None)
     quantise.refuse("auto")
-    options = parse(["--fd=0", f"--model={DEMO}", "--device=cpu", "--weights=int8"])
+    config = WorkerConfig(str(DEMO), device="cpu", weights="int8")
     with pytest.raises(ModelError, match=r"int8 need the package torchao.*pip install torchao"):
-        awake(options, Deaf())
+        load_model(config, Deaf())
 
 
 def test_other_weights_are_refused():
@@ -128,9 +129,9 @@ def test_a_model_without_plain_linear_layers_is_refused():
 
 def test_the_worker_keeps_weights_as_it_is_told():
     pytest.importorskip("torchao")
-    given = ["--fd=0", f"--model={DEMO}", "--device=cpu", "--slots=1", "--chunk=64"]
     plain, narrow = (
-        awake(parse([*given, f"--weights={weights}"]), Deaf())[1].memory.weights
+        load_model(config, Deaf())[1].memory.weights
         for weights in ("auto", "int8")
+        for config in [WorkerConfig(str(DEMO), device="cpu", weights=weights, slots=1, chunk=64)]
     )
     assert narrow < 0.8 * plain
