@@ -151,3 +151,7 @@ def test_no_rate_trails_by_more_than_the_worst_of_the_usual_ones(rate: int):
 def test_another_rate_is_an_error_that_says_which_there_are(rate: int):
     with pytest.raises(AudioError, match=f"a rate of {rate} Hz is not one from 8000 to 48000 Hz"):
         Resampler(rate)
+
+
+def test_the_usual_rates_are_these():
+    assert RATES == [8_000, 16_000, 24_000, 44_100, 48_000]
