@@ -97,7 +97,7 @@ class Desk:
         self.tokens[self.serial] = []
         for clip in messages.clips_of(request).values():
             self.core.receive(messages.hear(clip))
-        self.core.receive(messages.ask(self.serial, request))
+        self.core.receive(messages.generate(self.serial, request))
         return self.serial
 
     def run(self) -> None:
@@ -292,11 +292,13 @@ def timed_steps(
     busy = True
     while busy:
         running = desk.core.scheduler.running
-        talking = len(running) == len(serials) and all(job.decodes for job in running.values())
+        talking = len(running) == len(serials) and all(
+            sequence.decodes for sequence in running.values()
+        )
         if talking:
             floor.synchronise(device.type)
             marks.append(time.perf_counter())
-            sizes.append(sum(len(job.cells) for job in running.values()))
+            sizes.append(sum(len(sequence.tokens) for sequence in running.values()))
         busy = desk.core.step()
     return [later - sooner for sooner, later in pairwise(marks)], sizes[:-1]
 

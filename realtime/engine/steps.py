@@ -1,12 +1,12 @@
-"""The words that the worker's loop and the model share: what a step computes, and what it gives.
+"""The words that the worker's loop and the model share: who is generated for, and what a step does.
 
 Plain data: no tensors, no policy.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import InitVar, dataclass, field
 from typing import Protocol
 
 from realtime.engine.api import Clip, Logprob, Request, Sampling
@@ -16,8 +16,8 @@ from realtime.errors import EngineError
 
 BLOCK = 64
 """Cells by which extents grow: 2.6 s of audio."""
-Cell = int | tuple[str, int]
-"""A token, or a frame of a clip by its id."""
+ClipStarts = tuple[tuple[int, str], ...]
+"""Where clips begin among tokens, and their ids."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,13 +45,70 @@ class Prompt:
     head: int = 0
     """Ids before the first word of a user: what other conversations may begin with, too."""
 
-    def cells(self) -> list[Cell]:
-        """Name what is computed at each position: a token, or a frame of a clip."""
-        cells: list[Cell] = list(self.ids)
-        for placed in self.clips:
-            count = placed.stop - placed.start
-            cells[placed.start : placed.stop] = [(placed.clip.id, i) for i in range(count)]
-        return cells
+
+@dataclass(slots=True, eq=False)
+class Allocation:
+    """Cells start to start + size, of which the first `used` hold something."""
+
+    start: int
+    size: int
+    used: int = 0
+
+    @property
+    def stop(self) -> int:
+        """Give the first cell behind it."""
+        return self.start + self.size
+
+
+@dataclass(slots=True, eq=False)
+class Sequence:
+    """One generation, waiting or running; only the scheduler adds tokens to it."""
+
+    serial: int
+    prompt: Prompt
+    sampling: Sampling
+    prefix: InitVar[Iterable[int]] = ()
+    """What was said already, of an answer that goes on."""
+    tokens: list[int] = field(init=False)
+    """Of prompt and answer so far."""
+    heard: ClipStarts = field(init=False)
+    conversation: str = ""
+    low: bool = False
+    """Of low priority."""
+    alone: bool = False
+    """Its prompt may be what kills the worker: nothing else is in its steps until it talks."""
+    allocation: Allocation | None = None
+    """Its cells while it runs."""
+    cached: int | None = None
+    """Cells that needed no computation when it was first begun."""
+    order: int = 0
+    """When it began to run, as a count."""
+
+    def __post_init__(self, prefix: Iterable[int]) -> None:
+        """Begin behind the prompt and what was said already."""
+        self.tokens = [*self.prompt.ids, *prefix]
+        self.heard = tuple((placed.start, placed.clip.id) for placed in self.prompt.clips)
+
+    @property
+    def said(self) -> int:
+        """Count the tokens of the answer so far."""
+        return len(self.tokens) - len(self.prompt.ids)
+
+    @property
+    def used(self) -> int:
+        """Count the positions that are computed."""
+        assert self.allocation is not None
+        return self.allocation.used
+
+    @property
+    def left(self) -> int:
+        """Count the positions that are to be computed."""
+        return len(self.tokens) - self.used
+
+    @property
+    def decodes(self) -> bool:
+        """Tell whether only its last token is to be computed."""
+        return self.left == 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,11 +158,9 @@ class Prompter(Protocol):
 class Computer(Protocol):
     """Computes tokens; see `runner.Runner`."""
 
-    def begin(
-        self, serial: int, prompt: Prompt, sampling: Sampling, prefix: tuple[int, ...]
-    ) -> None: ...
+    def begin(self, sequence: Sequence) -> None: ...
     def move(self, moves: Iterable[Move]) -> None: ...
-    def run(self, parts: Sequence[Part]) -> Mapping[int, Sampled | EngineError]: ...
+    def run(self, parts: Collection[Part]) -> Mapping[int, Sampled | EngineError]: ...
     def free(self, serial: int) -> None: ...
 
 

@@ -12,7 +12,7 @@ import ctypes
 import functools
 import importlib
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -29,7 +29,7 @@ from transformers import Qwen2AudioForConditionalGeneration
 from realtime.engine.api import Clip, ModelInfo, Sampling
 from realtime.engine.model.load import Loaded, default_choice
 from realtime.engine.model.runner import Runner
-from realtime.engine.steps import Part, Placed, Prompt
+from realtime.engine.steps import Part, Placed, Prompt, Sequence
 
 DEVICE = torch.device("cuda:0")
 CROSSINGS = ("audio_embeddings", "features", "flash", "graphs", "kv_cache", "runner", "sampling")
@@ -80,7 +80,11 @@ class Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
         return self.kernels.total()
 
     def __torch_dispatch__(
-        self, func: Any, types: Any, args: Sequence[Any] = (), kwargs: dict[str, Any] | None = None
+        self,
+        func: Any,
+        types: Any,
+        args: Collection[Any] = (),
+        kwargs: dict[str, Any] | None = None,
     ) -> Any:
         """Note one operation, and let the mode below compute its shape."""
         kwargs = kwargs or {}
@@ -109,13 +113,13 @@ class Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
         return made
 
 
-def _only_numbers(args: Sequence[Any]) -> bool:
+def _only_numbers(args: Collection[Any]) -> bool:
     """Tell whether what is on the host is single numbers, which go along with a kernel."""
     here = [t for t in tree_leaves(args) if _is_tensor(t) and t.device.type == "cpu"]
     return all(held.dim() == 0 for held in here)
 
 
-def _kinds(args: Sequence[Any]) -> set[torch.dtype]:
+def _kinds(args: Collection[Any]) -> set[torch.dtype]:
     """Collect the dtypes of what is neither a number of the host's nor made of integers."""
     held = [t for t in tree_leaves(args) if _is_tensor(t) and t.dim()]
     return {tensor.dtype for tensor in held if tensor.is_floating_point()}
@@ -170,18 +174,18 @@ class Pretended:
         clip = Clip(f"clip {self.serial}", np.zeros(round(16_000 * clip_s), np.int16))
         prompt = Prompt((0,) * tokens, (Placed(1, clip),) if clip_s else ())
         with self.mode, watched():
-            self.runner.begin(self.serial, prompt, sampling, ())
+            self.runner.begin(Sequence(self.serial, prompt, sampling))
         base = self.serial % self.answers * self.shape.context
         return Part(self.serial, 0, tokens, base, True)
 
-    def talking(self, tokens: int, samplings: Sequence[Sampling]) -> list[Part]:
+    def talking(self, tokens: int, samplings: Collection[Sampling]) -> list[Part]:
         """Take answers in that talk; give the parts that compute the last token of each."""
         asked = [self.ask(tokens, sampling) for sampling in samplings]
         parts = [replace(part, start=part.stop - 1) for part in asked]
         self.run(parts)  # what is sent when an answer's first token is chosen is not a step's
         return parts
 
-    def run(self, parts: Sequence[Part]) -> Watch:
+    def run(self, parts: Collection[Part]) -> Watch:
         """Run a step, and tell what it did."""
         with self.mode, watched() as watch:
             self.runner.run(parts)

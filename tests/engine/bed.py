@@ -17,7 +17,7 @@ from realtime.engine.api import (
 )
 from realtime.engine.model.prompt import Prompts
 from realtime.engine.model.runner import Runner
-from realtime.engine.steps import Sampled
+from realtime.engine.steps import Sampled, Sequence
 from realtime.engine.worker.scheduler import Scheduler, SchedulerConfig
 
 SETTINGS = {"slots": 8, "queue": 64, "chunk": 256, "cells": 1 << 14}
@@ -61,9 +61,10 @@ class Bed:
         self.logprobs: list[Logprob | None] = []
 
     def ask(self, serial, prompt, sampling=GREEDY, prefix=(), count=30, conversation=None, **more):
-        cells = [*prompt.cells(), *prefix]
-        self.scheduler.add(serial, cells, conversation=conversation or f"c{serial}", **more)
-        self.runner.begin(serial, prompt, sampling, tuple(prefix))
+        conversation = conversation or f"c{serial}"
+        sequence = Sequence(serial, prompt, sampling, prefix, conversation=conversation, **more)
+        self.scheduler.add(sequence)
+        self.runner.begin(sequence)
         self.said[serial] = list(prefix)
         self.limits[serial] = count
 

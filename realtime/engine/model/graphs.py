@@ -11,7 +11,7 @@ all, is computed without a graph.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -64,7 +64,7 @@ class FixedDecode:
         embed: nn.Module,
         head: nn.Module,
         *,
-        buckets: Sequence[Bucket],
+        buckets: Collection[Bucket],
         scratch: int,
         kernel: Kernel | None = None,
     ) -> None:

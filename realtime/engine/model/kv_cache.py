@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -202,7 +202,7 @@ class KeyValues(Cache):
         *,
         dtype: torch.dtype,
         device: torch.device,
-        scales: Sequence[Scale] = (),
+        scales: Collection[Scale] = (),
     ) -> None:
         """Take the memory. `scales`: of each layer; none where nothing is divided."""
         self.scales = tuple(scales) or (PLAIN,) * config.num_hidden_layers

@@ -7,7 +7,7 @@ from shapes is either too low, which is an answer that fails one day, or far too
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator
 from typing import Any
 
 import numpy as np
@@ -23,7 +23,7 @@ from realtime.engine.model.kv_cache import cell_bytes
 from realtime.engine.model.load import Loaded
 from realtime.engine.model.memory import Taken
 from realtime.engine.model.runner import Runner, explained
-from realtime.engine.steps import BLOCK, Move, Part, Prompt
+from realtime.engine.steps import BLOCK, Move, Part, Prompt, Sequence
 from realtime.errors import EngineError, ModelError
 
 Peak = Callable[[Callable[[], None]], int]
@@ -56,7 +56,7 @@ class Rehearsal:
         self.runner = Runner(loaded, cells=cells, slots=slots, buckets=buckets, **more)
         prompt = Prompt((0,) * cells, ())
         for serial in range(slots):
-            self.runner.begin(serial, prompt, WORST, ())
+            self.runner.begin(Sequence(serial, prompt, WORST))
 
     def steps(self) -> Iterator[Callable[[], None]]:
         """Give the largest steps of each kind."""
@@ -111,7 +111,7 @@ def rehearse(
     slots: int,
     chunk: int,
     kv_dtype: torch.dtype | None,
-    buckets: Sequence[Bucket],
+    buckets: Collection[Bucket],
     kernel: Kernel | None,
     gather: bool,
 ) -> Taken:

@@ -8,8 +8,7 @@ which cells is the scheduler's affair.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -26,29 +25,12 @@ from realtime.engine.model.kv_cache import KeyValues, Row, Scale, attending, row
 from realtime.engine.model.load import Loaded
 from realtime.engine.model.sampling import Choice, Draw, Sampler, decide, measure
 from realtime.engine.model.transfer import send
-from realtime.engine.steps import Move, Part, Placed, Prompt, Sampled
+from realtime.engine.steps import Move, Part, Placed, Prompt, Sampled, Sequence
 from realtime.errors import EngineError, ModelError
 
 EMBEDDING_BYTES = 1 << 30
 """Embedded audio kept by clip id; the least recently used goes first. At 7B: 85 minutes."""
 NOT_FINITE = "the model computed scores that are not finite"
-
-
-@dataclass(slots=True)
-class Answer:
-    """What one answer needs between two steps."""
-
-    tokens: list[int]
-    """Of prompt and answer so far."""
-    clips: tuple[Placed, ...]
-    prompt: int
-    """Tokens of the prompt."""
-    choice: Choice
-    logprobs: int | None
-
-    def draw(self, serial: int) -> Draw:
-        """Tell how its next token is chosen."""
-        return Draw(serial, self.choice, self.tokens, len(self.tokens) - self.prompt)
 
 
 @contextlib.contextmanager
@@ -80,8 +62,8 @@ class Runner:
         gather: bool | None = None,
         kernel: Kernel | None = None,
         kv_dtype: torch.dtype | None = None,
-        scales: Sequence[Scale] = (),
-        buckets: Sequence[Bucket] = (),
+        scales: Collection[Scale] = (),
+        buckets: Collection[Bucket] = (),
     ) -> None:
         """Take the memory.
 
@@ -116,19 +98,17 @@ class Runner:
                 kernel=kernel,
             )
         self.sampler = Sampler(slots, self.model.lm_head.out_features, self.device)
-        self.answers: dict[int, Answer] = {}
+        self.sequences: dict[int, Sequence] = {}
+        """Whoever adds tokens to them adds each that `run` gives."""
+        self.choices: dict[int, Choice] = {}
 
     @explained()
-    def begin(
-        self, serial: int, prompt: Prompt, sampling: Sampling, prefix: tuple[int, ...]
-    ) -> None:
-        """Take an answer in: its prompt, and its tokens so far."""
-        choice = decide(sampling, self.default)
-        tokens = [*prompt.ids, *prefix]
-        self.free(serial)
-        self.answers[serial] = Answer(
-            tokens, prompt.clips, len(prompt.ids), choice, sampling.logprobs
-        )
+    def begin(self, sequence: Sequence) -> None:
+        """Take a sequence in; its tokens are read where they are."""
+        choice = decide(sequence.sampling, self.default)
+        self.free(sequence.serial)
+        self.sequences[sequence.serial] = sequence
+        self.choices[sequence.serial] = choice
 
     @torch.inference_mode()
     def move(self, moves: Iterable[Move]) -> None:
@@ -137,7 +117,7 @@ class Runner:
 
     @explained()
     @torch.inference_mode()
-    def run(self, parts: Sequence[Part]) -> dict[int, Sampled | EngineError]:
+    def run(self, parts: Collection[Part]) -> dict[int, Sampled | EngineError]:
         """Compute parts together; give the next token where it follows, or why there is none.
 
         An error raised concerns all parts, and then none has a new token: each may run again.
@@ -145,6 +125,7 @@ class Runner:
         if self.kernel is not None:
             parts = sorted(parts, key=lambda part: part.base)
         last = [i for i, part in enumerate(parts) if part.last]
+        serials = [part.serial for part in parts if part.last]
         logits = self._decode(parts)  # [answers, vocabulary]
         if logits is None:
             hidden = self._forward(parts)  # [positions, hidden]
@@ -152,48 +133,50 @@ class Runner:
                 return {}
             ends = torch.tensor([part.stop - part.start for part in parts]).cumsum(0) - 1
             logits = self.model.lm_head(hidden[send(ends[last], self.device)])
-        serials = [parts[i].serial for i in last]
-        answers = [self.answers[serial] for serial in serials]
-        draws = [answer.draw(serial) for serial, answer in zip(serials, answers, strict=True)]
-        chosen = self.sampler.choose(logits, draws)
-        logprobs = measure(logits, chosen, [answer.logprobs for answer in answers])
+        chosen = self.sampler.choose(logits, [self.draw(serial) for serial in serials])
+        tops = [self.sequences[serial].sampling.logprobs for serial in serials]
+        logprobs = measure(logits, chosen, tops)
         said: dict[int, Sampled | EngineError] = {}
         for serial, token, logprob in zip(serials, chosen, logprobs, strict=True):
-            if token is None:
-                said[serial] = EngineError(NOT_FINITE)
-            else:
-                self.answers[serial].tokens.append(token)
-                said[serial] = Sampled(token, logprob)
+            said[serial] = EngineError(NOT_FINITE) if token is None else Sampled(token, logprob)
         return said
+
+    def draw(self, serial: int) -> Draw:
+        """Tell how an answer's next token is chosen."""
+        sequence = self.sequences[serial]
+        return Draw(serial, self.choices[serial], sequence.tokens, sequence.said)
 
     def warm_up(self) -> None:
         """Compute a little of everything, so that nobody waits for what is set up only once."""
         silence = Clip("warm-up", np.zeros(SAMPLE_RATE, np.int16))
         prompt = Prompt((0,) * (audio_tokens(SAMPLE_RATE) + 1), (Placed(0, silence),))
-        self.begin(0, prompt, Sampling(), ())
+        sequence = Sequence(0, prompt, Sampling())
+        self.begin(sequence)
         size = len(prompt.ids)
         for part in (Part(0, 0, size, 0, True), Part(0, size, size + 1, 0, True)):
             said = self.run((part,))[0]
             if isinstance(said, EngineError):
                 raise said
+            sequence.tokens.append(said.token)
         self.free(0)
         self.embeddings.kept.clear()
 
     def free(self, serial: int) -> None:
         """Forget an answer; unknown ones are ignored."""
-        self.answers.pop(serial, None)
+        self.sequences.pop(serial, None)
+        self.choices.pop(serial, None)
         self.sampler.free(serial)
 
-    def _decode(self, parts: Sequence[Part]) -> Tensor | None:
+    def _decode(self, parts: Collection[Part]) -> Tensor | None:
         """Compute answers that all talk as a step of fixed shape; None where that does not fit."""
         if self.fixed is None or not all(p.last and p.stop - p.start == 1 for p in parts):
             return None
         if any(self._heard(parts)):
             return None
-        rows = [(self.answers[p.serial].tokens[p.start], p.start, p.base) for p in parts]
+        rows = [(self.sequences[p.serial].tokens[p.start], p.start, p.base) for p in parts]
         return self.fixed.run(rows)
 
-    def _forward(self, parts: Sequence[Part]) -> Tensor:
+    def _forward(self, parts: Collection[Part]) -> Tensor:
         """Compute positions; give the hidden states, [positions, hidden]."""
         spans = [(part.base, part.start, part.stop) for part in parts]
         row = row_of(spans, self.device, gather=self.gather, kernel=self.kernel)
@@ -216,9 +199,9 @@ class Runner:
         hidden: Tensor = output.last_hidden_state[0]
         return hidden
 
-    def _embed(self, parts: Sequence[Part]) -> Tensor:
+    def _embed(self, parts: Collection[Part]) -> Tensor:
         """Give the embeddings of positions, [positions, hidden], audio in its places."""
-        tokens = [t for p in parts for t in self.answers[p.serial].tokens[p.start : p.stop]]
+        tokens = [t for p in parts for t in self.sequences[p.serial].tokens[p.start : p.stop]]
         ids = send(tokens, self.device)
         embeds: Tensor = self.core.language_model.embed_tokens(ids)
         heard = list(self._heard(parts))
@@ -227,11 +210,11 @@ class Runner:
             embeds[at : at + count] = audio[clip.id][first : first + count]
         return embeds
 
-    def _heard(self, parts: Sequence[Part]) -> Iterator[tuple[int, int, int, Clip]]:
+    def _heard(self, parts: Collection[Part]) -> Iterator[tuple[int, int, int, Clip]]:
         """Find audio: where in the row, from which of its frames, how many, of which clip."""
         at = 0
         for part in parts:
-            for placed in self.answers[part.serial].clips:
+            for placed in self.sequences[part.serial].prompt.clips:
                 start, stop = max(part.start, placed.start), min(part.stop, placed.stop)
                 if start < stop:
                     first = start - placed.start

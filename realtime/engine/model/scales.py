@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -22,7 +21,7 @@ from realtime.engine.audio_tokens import audio_tokens
 from realtime.engine.model.kv_cache import FP8_MOST, PLAIN, Scale
 from realtime.engine.model.load import Loaded
 from realtime.engine.model.runner import Runner
-from realtime.engine.steps import Part, Placed, Prompt
+from realtime.engine.steps import Part, Placed, Prompt, Sequence
 from realtime.errors import ModelError
 
 WORDS = 160
@@ -52,7 +51,7 @@ def measured(loaded: Loaded) -> tuple[Scale, ...]:
 
 
 @torch.inference_mode()
-def reaches(loaded: Loaded) -> Sequence[tuple[float, float]]:
+def reaches(loaded: Loaded) -> list[tuple[float, float]]:
     """Give the largest key and value of each layer, as numbers without a sign."""
     draw = np.random.default_rng(0)
     noise = Clip("noise", (draw.normal(0, 3000, NOISE)).clip(-32768, 32767).astype(np.int16))
@@ -62,7 +61,7 @@ def reaches(loaded: Loaded) -> Sequence[tuple[float, float]]:
     prompt = Prompt(tuple(words.tolist()), (Placed(WORDS // 2, noise),))
     size = len(prompt.ids)
     runner = Runner(loaded, cells=size, slots=1)
-    runner.begin(0, prompt, Sampling(), ())
+    runner.begin(Sequence(0, prompt, Sampling()))
     runner.run((Part(0, 0, size, 0, False),))
     found = [(layer.keys.abs().amax(), layer.values.abs().amax()) for layer in runner.kv.arenas]
     return [(float(keys), float(values)) for keys, values in found]

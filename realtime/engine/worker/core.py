@@ -8,15 +8,15 @@ from __future__ import annotations
 import sys
 import traceback
 from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import assert_never
 
 import numpy as np
 
-from realtime.engine.api import Clip, Delta, Finish, Logprob, Request, Usage
+from realtime.engine.api import Clip, Delta, Finish, Logprob, Usage
 from realtime.engine.detokenise import Detokeniser, Fragment
-from realtime.engine.steps import LoadedModel, Part, Prompt, Sampled
+from realtime.engine.steps import LoadedModel, Part, Sampled, Sequence
 from realtime.engine.worker import messages
 from realtime.engine.worker.scheduler import Scheduler, SchedulerConfig
 from realtime.errors import Busy, EngineError, RealtimeError
@@ -26,15 +26,13 @@ CLIP_BYTES = 256 << 20
 
 
 @dataclass(slots=True)
-class Writing:
-    """An answer that is being generated."""
+class Output:
+    """What becomes of a sequence's tokens: text, on its way to the gateway."""
 
-    prompt: Prompt
-    request: Request
+    sequence: Sequence
     detokeniser: Detokeniser
-    count: int
-    """Tokens of the answer so far, those of `request.prefix` among them."""
     limit: int
+    """Tokens of the answer at most."""
     told: bool = False
     """Whether a token of it was told in this worker's life."""
     logprobs: list[Logprob] = field(default_factory=list)
@@ -61,7 +59,7 @@ class EngineCore:
         self.model = model
         self.scheduler = Scheduler(config)
         self.send = send
-        self.writing: dict[int, Writing] = {}
+        self.outputs: dict[int, Output] = {}
         self.clips = ClipStore(clip_bytes)
 
     def receive(self, message: messages.ToWorker) -> None:
@@ -69,7 +67,7 @@ class EngineCore:
         match message:
             case messages.Hear(id, pcm):
                 self.clips.put(Clip(id, np.frombuffer(pcm, "<i2")))
-            case messages.Ask(serial):
+            case messages.Generate(serial):
                 try:
                     self._begin(message)
                 except Exception as error:
@@ -92,34 +90,36 @@ class EngineCore:
         self._run(step.parts)
         return True
 
-    def _begin(self, ask: messages.Ask) -> None:
+    def _begin(self, wanted: messages.Generate) -> None:
         """Take an answer in, or say which of its clips are missing."""
-        clips, missing = self.clips.get(messages.names_of(ask))
+        clips, missing = self.clips.get(messages.names_of(wanted))
         if missing:
-            self.send(messages.Missing(ask.serial, missing))
+            self.send(messages.Missing(wanted.serial, missing))
             return
-        request = messages.request_of(ask, clips)
+        request = messages.request_of(wanted, clips)
         prompt = self.model.prompts.build(request)
-        limit = min(request.sampling.max_tokens, self.model.context - len(prompt.ids))
-        detokeniser = Detokeniser(self.model.spelling, request.prefix)
-        writing = Writing(prompt, request, detokeniser, len(request.prefix), limit)
-        if writing.count >= limit:
-            self._tell(ask.serial, writing, Fragment((), ""), "length")
-            return
-        self.scheduler.add(
-            ask.serial,
-            [*prompt.cells(), *request.prefix],
+        sequence = Sequence(
+            wanted.serial,
+            prompt,
+            request.sampling,
+            request.prefix,
             conversation=request.conversation,
             low=request.priority == "low",
-            alone=ask.alone,
-            head=prompt.head,
+            alone=wanted.alone,
         )
-        self.writing[ask.serial] = writing
-        self.model.runner.begin(ask.serial, prompt, request.sampling, request.prefix)
+        detokeniser = Detokeniser(self.model.spelling, request.prefix)
+        limit = min(request.sampling.max_tokens, self.model.context - len(prompt.ids))
+        output = Output(sequence, detokeniser, limit)
+        if sequence.said >= limit:
+            self._tell(output, Fragment((), ""), "length", sequence.said)
+            return
+        self.scheduler.add(sequence)
+        self.outputs[sequence.serial] = output
+        self.model.runner.begin(sequence)
 
-    def _run(self, parts: Sequence[Part]) -> None:
+    def _run(self, parts: tuple[Part, ...]) -> None:
         """Run parts of a step together; where that fails, each on its own."""
-        if unheard := tuple(part.serial for part in parts if not self.writing[part.serial].told):
+        if unheard := tuple(part.serial for part in parts if not self.outputs[part.serial].told):
             # Should the process die now, it is these that it died at.
             self.send(messages.Begun(unheard))
         try:
@@ -152,36 +152,39 @@ class EngineCore:
             self._forget(part.serial)
 
     def _record(self, serial: int, said: Sampled) -> bool:
-        """Add a token to an answer and send what is whole; tell whether it is the last."""
-        writing = self.writing[serial]
-        writing.told = True
+        """Send what a new token makes whole; tell whether it is the answer's last."""
+        output = self.outputs[serial]
+        output.told = True
+        before = output.sequence.said
         if said.token in self.model.ends:
-            self._tell(serial, writing, writing.detokeniser.finish(), "stop")
+            self._tell(output, output.detokeniser.finish(), "stop", before)
             return True
-        writing.count += 1
         if said.logprob:
-            writing.logprobs.append(said.logprob)
-        fragment = writing.detokeniser.push(said.token)
-        if writing.count == writing.limit:
-            self._tell(serial, writing, fragment or writing.detokeniser.finish(), "length")
+            output.logprobs.append(said.logprob)
+        fragment = output.detokeniser.push(said.token)
+        if before + 1 == output.limit:
+            self._tell(output, fragment or output.detokeniser.finish(), "length", before + 1)
             return True
         # Also when nothing is whole: the gateway then knows that the step was survived.
         fragment = fragment or Fragment((), "")
-        logprobs = writing.take_logprobs(fragment.tokens)
+        logprobs = output.take_logprobs(fragment.tokens)
         self.send(messages.Piece(serial, Delta(fragment.tokens, fragment.text, logprobs=logprobs)))
         return False
 
-    def _tell(self, serial: int, writing: Writing, last: Fragment, finish: Finish) -> None:
-        """Send the last piece of an answer."""
-        size = len(writing.prompt.ids)
-        usage = Usage(size, min(self.scheduler.cached(serial), size), writing.count)
-        logprobs = writing.take_logprobs(last.tokens)
-        self.send(messages.Piece(serial, Delta(last.tokens, last.text, finish, usage, logprobs)))
+    def _tell(self, output: Output, last: Fragment, finish: Finish, count: int) -> None:
+        """Send the last piece of an answer of so many tokens."""
+        sequence = output.sequence
+        size = len(sequence.prompt.ids)
+        usage = Usage(size, min(sequence.cached or 0, size), count)
+        logprobs = output.take_logprobs(last.tokens)
+        self.send(
+            messages.Piece(sequence.serial, Delta(last.tokens, last.text, finish, usage, logprobs))
+        )
 
     def _forget(self, serial: int) -> None:
         """Let go of an answer, whatever its state."""
         self.scheduler.cancel(serial)
-        self.writing.pop(serial, None)
+        self.outputs.pop(serial, None)
         self.model.runner.free(serial)
 
     def _blame(self, serial: int, error: Exception) -> None:

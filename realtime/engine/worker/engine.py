@@ -178,7 +178,7 @@ class WorkerEngine:
         """Ask the worker for (the rest of) an answer, with the clips that it does not know."""
         new = [clip for id, clip in answer.clips.items() if id not in worker.known]
         try:
-            question = messages.ask(answer.serial, answer.rest(), alone=answer.suspect)
+            question = messages.generate(answer.serial, answer.rest(), alone=answer.suspect)
             worker.send(*(messages.hear(clip) for clip in new), question)
         except EngineError as error:
             answer.fail(error)

@@ -9,23 +9,7 @@ be copied.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
-from realtime.engine.steps import BLOCK, Move
-
-
-@dataclass(slots=True, eq=False)
-class Allocation:
-    """Cells start to start + size, of which the first `used` hold something."""
-
-    start: int
-    size: int
-    used: int = 0
-
-    @property
-    def stop(self) -> int:
-        """Give the first cell behind it."""
-        return self.start + self.size
+from realtime.engine.steps import BLOCK, Allocation, Move
 
 
 class KvAllocator:

@@ -71,7 +71,7 @@ class Hear(msgspec.Struct, tag=True, array_like=True, frozen=True):
     pcm: bytes
 
 
-class Ask(msgspec.Struct, tag=True, array_like=True, frozen=True):
+class Generate(msgspec.Struct, tag=True, array_like=True, frozen=True):
     """Gateway to worker: generate this answer; its clips were sent before."""
 
     serial: int
@@ -154,7 +154,7 @@ class Pulse(msgspec.Struct, tag=True, array_like=True, frozen=True):
     """The loop has nothing to do."""
 
 
-ToWorker = Start | Hear | Ask | Cancel | Confirm
+ToWorker = Start | Hear | Generate | Cancel | Confirm
 FromWorker = Progress | Ready | Unloadable | Begun | Piece | Failed | Missing | Pulse
 
 ENCODER = msgspec.msgpack.Encoder()
@@ -188,9 +188,9 @@ def hear(clip: Clip) -> Hear:
     return Hear(clip.id, clip.pcm.astype("<i2", copy=False).tobytes())
 
 
-def ask(serial: int, request: Request, *, alone: bool = False) -> Ask:
+def generate(serial: int, request: Request, *, alone: bool = False) -> Generate:
     """Make the message that asks for an answer."""
-    return Ask(
+    return Generate(
         serial,
         request.conversation,
         tuple(_name_clips(turn) for turn in request.turns),
@@ -202,7 +202,7 @@ def ask(serial: int, request: Request, *, alone: bool = False) -> Ask:
     )
 
 
-def request_of(message: Ask, clips: dict[str, Clip]) -> Request:
+def request_of(message: Generate, clips: dict[str, Clip]) -> Request:
     """Give back the request; `clips` must hold every clip that it names."""
     turns = tuple(_fill_clips(turn, clips) for turn in message.turns)
     return Request(
@@ -216,7 +216,7 @@ def request_of(message: Ask, clips: dict[str, Clip]) -> Request:
     )
 
 
-def names_of(message: Ask) -> list[str]:
+def names_of(message: Generate) -> list[str]:
     """Give the ids of the clips that a message names."""
     users = (turn for turn in message.turns if isinstance(turn, User))
     return [part.clip for turn in users for part in turn.parts if isinstance(part, Heard)]

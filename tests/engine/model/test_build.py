@@ -33,7 +33,7 @@ class Desk:
         request = Request(f"r{self.serial}", conversation, turns, sampling, **more)
         for clip in messages.clips_of(request).values():
             self.core.receive(messages.hear(clip))
-        self.core.receive(messages.ask(self.serial, request))
+        self.core.receive(messages.generate(self.serial, request))
         return self.serial
 
     def run(self, steps: int = 10_000) -> None:
@@ -177,7 +177,7 @@ def test_bad_requests_fail_alone_and_are_named(speaker):
     long = desk.ask(UserTurn((CLIPS[0], "word " * 3000)))
     nothing = desk.ask()
     desk.core.receive(
-        messages.Ask(
+        messages.Generate(
             99, "c", (messages.User((messages.Heard("nobody"),)),), GREEDY, (), True, "normal"
         )
     )

@@ -111,7 +111,7 @@ def test_a_brain_is_planned_by_what_was_read(loaded):
     )
     assert info.memory.workspace == int((10 << 20) * rehearsal.MARGIN)
     # Nothing of the rehearsal is left.
-    assert not made.runner.answers
+    assert not made.runner.sequences
     assert not made.runner.embeddings.kept
 
 

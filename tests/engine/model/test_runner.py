@@ -14,7 +14,7 @@ from realtime.engine.api import AssistantTurn, Clip, Sampling, SystemTurn, UserT
 from realtime.engine.model.kv_cache import FP8
 from realtime.engine.model.load import load
 from realtime.engine.model.runner import Runner, explained
-from realtime.engine.steps import Part, Sampled
+from realtime.engine.steps import Part, Sampled, Sequence
 from realtime.errors import EngineError, ModelError
 
 
@@ -97,7 +97,7 @@ def test_a_conversation_with_barge_in_and_dropped_guesses_is_that_of_generate(mo
         bed.ask(3 * turn + 1, other, count=9)
         bed.ask(3 * turn + 2, prompt, count=12, conversation="c")
         bed.step()
-        cached = bed.scheduler.cached(3 * turn + 2)
+        cached = bed.scheduler.running[3 * turn + 2].cached
         bed.finish()
         assert bed.said[3 * turn + 2] == expected
         assert bed.said[3 * turn + 1] == stock(model, other, 9)
@@ -135,8 +135,8 @@ def test_in_bfloat16_scores_stay_near_those_of_a_plain_pass(endless):
         half, (*CONVERSATIONS["two turns"], AssistantTurn(tuple(spoken)), UserTurn(("x",)))
     )
     runner = Runner(half, cells=1024)
-    runner.begin(1, whole, GREEDY, ())
-    runner.begin(2, whole, GREEDY, ())
+    runner.begin(Sequence(1, whole, GREEDY))
+    runner.begin(Sequence(2, whole, GREEDY))
     size = len(whole.ids)
     with torch.inference_mode():
         embeds = runner._embed((Part(1, 0, size, 0, False),))[None]
@@ -162,7 +162,7 @@ def test_keys_and_values_in_fp8_leave_scores_near(request):
     scores = []
     for kv_dtype in (None, FP8):
         runner = Runner(demo, cells=1024, kv_dtype=kv_dtype)
-        runner.begin(1, prompt, GREEDY, ())
+        runner.begin(Sequence(1, prompt, GREEDY))
         with torch.inference_mode():
             pieces = [
                 runner._forward((Part(1, start, min(start + 7, size), 64, False),))
@@ -244,7 +244,8 @@ def test_warming_up_leaves_nothing_behind_and_changes_no_answer(loaded):
     prompt = build(loaded, CONVERSATIONS["voice chat"])
     bed = Bed(loaded)
     bed.runner.warm_up()
-    assert not bed.runner.answers
+    assert not bed.runner.sequences
+    assert not bed.runner.choices
     assert not bed.runner.embeddings.kept
     bed.ask(1, prompt)
     assert bed.finish()[1] == run(loaded, prompt)

@@ -14,7 +14,7 @@ from realtime.engine.model import scales
 from realtime.engine.model.kv_cache import FP8, FP8_MOST, PLAIN
 from realtime.engine.model.load import load
 from realtime.engine.model.runner import Runner
-from realtime.engine.steps import Part
+from realtime.engine.steps import Part, Sequence
 from realtime.errors import ModelError
 
 TIMES = 512.0
@@ -46,7 +46,7 @@ def scores(loaded, kv_dtype, found=(), *, gather=False):
     size = len(prompt.ids)
     runner = Runner(loaded, cells=1024, kv_dtype=kv_dtype, scales=found, gather=gather)
     for serial, base in ((1, 64), (2, 640)):
-        runner.begin(serial, prompt, GREEDY, ())
+        runner.begin(Sequence(serial, prompt, GREEDY))
         said = [
             runner._forward((Part(serial, at, min(at + 7, size - 1), base, False),))
             for at in range(0, size - 1, 7)

@@ -60,10 +60,10 @@ def while_running(stage: str, marks: Path) -> None:
     def killing(self, parts):
         hidden = forward(self, parts)
         for part in parts:
-            answer = self.answers[part.serial]
-            if any(placed.clip.id == DOOMED for placed in answer.clips):
-                reads = 0 < part.start < answer.prompt - 1
-                talks = part.stop > answer.prompt + 2
+            prompt = self.sequences[part.serial].prompt
+            if any(placed.clip.id == DOOMED for placed in prompt.clips):
+                reads = 0 < part.start < len(prompt.ids) - 1
+                talks = part.stop > len(prompt.ids) + 2
                 if reads if stage == "prefill" else talks:
                     die(stage, marks)
         return hidden

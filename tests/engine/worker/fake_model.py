@@ -10,7 +10,7 @@ import signal
 from dataclasses import dataclass
 
 from realtime.engine.api import Logprob, Request, UserTurn
-from realtime.engine.steps import LoadedModel, Sampled
+from realtime.engine.steps import LoadedModel, Placed, Sampled, Sequence
 from realtime.errors import ContextTooLong, EngineError
 
 END = 256
@@ -28,10 +28,8 @@ class Bytes:
 class FakePrompt:
     ids: tuple[int, ...]
     text: str
+    clips: tuple[Placed, ...] = ()
     head: int = 0
-
-    def cells(self) -> list[int]:
-        return list(self.ids)
 
 
 class FakePrompts:
@@ -59,10 +57,10 @@ class FakeRunner:
         self.widths: list[int] = []
         """Answers in each step."""
 
-    def begin(self, serial, prompt, sampling, prefix) -> None:
-        order, _, text = prompt.text.rpartition("say ")
-        self.answers[serial] = order, [*text.encode(), END][len(prefix) :]
-        self.steps[serial] = 0
+    def begin(self, sequence: Sequence) -> None:
+        order, _, text = sequence.prompt.text.rpartition("say ")
+        self.answers[sequence.serial] = order, [*text.encode(), END][sequence.said :]
+        self.steps[sequence.serial] = 0
 
     def move(self, moves) -> None:
         pass

@@ -28,7 +28,7 @@ class Loop:
 
     def ask(self, serial: int, *parts, **more) -> None:
         request = Request("r", "c", (UserTurn(parts),), **more)
-        self.core.receive(messages.ask(serial, request))
+        self.core.receive(messages.generate(serial, request))
 
     def receive(self, message: messages.ToWorker) -> None:
         self.core.receive(message)
@@ -55,7 +55,7 @@ def test_an_answer_ends_with_its_usage_and_leaves_nothing():
     assert loop.deltas(1)[-1] == Delta((), "", "stop", Usage(10, 0, 6))
     # Whatever is held back for a whole character, each token brings its own.
     assert all(tuple(lp.token for lp in d.logprobs) == d.tokens for d in loop.deltas(1))
-    assert not loop.core.writing
+    assert not loop.core.outputs
     assert not loop.core.model.runner.answers
 
 
@@ -157,7 +157,7 @@ def test_an_error_ends_its_answer_alone(text, code, reason):
     assert (failed.serial, failed.code) == (2, code)
     assert reason in failed.reason
     assert loop.text(1) == "abcdefgh"
-    assert not loop.core.writing
+    assert not loop.core.outputs
 
 
 def test_answers_go_on_when_one_of_their_batch_fails():
@@ -191,7 +191,7 @@ def test_nothing_of_an_answer_that_failed_is_reused():
 def test_a_suspect_is_at_the_model_alone():
     loop = Loop()
     loop.ask(1, "say abc")
-    loop.receive(messages.ask(2, Request("r", "d", (UserTurn(("say de",)),)), alone=True))
+    loop.receive(messages.generate(2, Request("r", "d", (UserTurn(("say de",)),)), alone=True))
     loop.run()
     assert loop.core.model.runner.widths[0] == 1
     assert (loop.text(1), loop.text(2)) == ("abc", "de")

@@ -208,7 +208,7 @@ def test_a_death_at_several_prompts_counts_against_none_until_it_was_at_one_alon
     def die(*serials: int) -> list[tuple[int, bool]]:
         for serial in serials:
             engine.live[serial].begun = True
-        engine._bury(SimpleNamespace(reading=frozenset(serials)))
+        engine._bury(SimpleNamespace(prefilling=frozenset(serials)))
         return [(answer.deaths, answer.suspect) for answer in engine.live.values()]
 
     assert die(1, 2) == [(0, True), (0, True), (0, False)]

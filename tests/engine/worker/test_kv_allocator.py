@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from realtime.engine.steps import Move
-from realtime.engine.worker.kv_allocator import Allocation, KvAllocator
+from realtime.engine.steps import Allocation, Move
+from realtime.engine.worker.kv_allocator import KvAllocator
 
 
 class Memory:

@@ -65,13 +65,13 @@ def sent(message):
 def test_a_request_arrives_as_it_was_sent(request, serial):
     clips = messages.clips_of(request)
     heard = {id: sent(messages.hear(clip)) for id, clip in clips.items()}
-    asked = sent(messages.ask(serial, request))
+    asked = sent(messages.generate(serial, request))
     assert set(messages.names_of(asked)) == set(clips)
     got = messages.request_of(asked, clips)
     assert got.id == str(serial)
     for name in ("conversation", "sampling", "prefix", "template", "priority"):
         assert getattr(got, name) == getattr(request, name)
-    assert messages.ask(serial, got) == messages.ask(serial, request)
+    assert messages.generate(serial, got) == messages.generate(serial, request)
     for id, clip in clips.items():
         assert np.frombuffer(heard[id].pcm, "<i2").tolist() == clip.pcm.tolist()
 
@@ -102,12 +102,12 @@ def test_a_message_beyond_the_limit_is_refused():
 
 def test_half_a_surrogate_pair_is_refused():
     with pytest.raises(EngineError, match="surrogate"):
-        messages.frame(messages.ask(1, Request("r", "c", (UserTurn(("\ud800",)),))))
+        messages.frame(messages.generate(1, Request("r", "c", (UserTurn(("\ud800",)),))))
 
 
 def test_an_absurd_sampling_value_does_not_arrive():
     data = messages.frame(
-        messages.ask(1, Request("r", "c", (UserTurn(("x",)),), Sampling(top_k=5)))
+        messages.generate(1, Request("r", "c", (UserTurn(("x",)),), Sampling(top_k=5)))
     )
     spoilt = msgspec.msgpack.decode(data[messages.LENGTH.size :])
     spoilt[4]["top_k"] = -5
