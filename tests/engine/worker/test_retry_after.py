@@ -8,14 +8,14 @@ from realtime.engine.worker.retry_after import LEAST, MOST, RetryAfter
 
 
 def test_before_the_first_answer_ends_it_is_a_guess():
-    assert RetryAfter(1.5).retry_after == 1.5
+    assert RetryAfter(1.5).seconds == 1.5
 
 
 def test_it_is_the_time_that_an_answer_takes_over_how_many_there_are():
     retry_after = RetryAfter(1.0)
     for _ in range(50):
         retry_after.ended(8.0, 16)
-    assert retry_after.retry_after == pytest.approx(0.5)
+    assert retry_after.seconds == pytest.approx(0.5)
 
 
 def test_it_follows_what_answers_take_now():
@@ -24,7 +24,7 @@ def test_it_follows_what_answers_take_now():
     waits = []
     for _ in range(20):
         retry_after.ended(20.0, 2)
-        waits.append(retry_after.retry_after)
+        waits.append(retry_after.seconds)
     assert waits == sorted(waits)
     assert waits[-1] == pytest.approx(10.0, rel=0.02)
 
@@ -32,7 +32,7 @@ def test_it_follows_what_answers_take_now():
 def test_it_has_bounds():
     retry_after = RetryAfter(1.0)
     retry_after.ended(1e-6, 8)
-    assert retry_after.retry_after == LEAST
+    assert retry_after.seconds == LEAST
     for _ in range(50):
         retry_after.ended(1e6, 1)
-    assert retry_after.retry_after == MOST
+    assert retry_after.seconds == MOST
