@@ -37,8 +37,6 @@ BLOCK = 2**17  # samples of all channels mixed down at a time
 DAMAGED = 0.05  # share of the packets that may be damaged: at the joints of joined files some are
 JOINTS = 2  # packets that may be damaged in any file
 MISCOUNTED = 8_192  # samples by which headers are wrong about whole files: encoders' first and last
-
-
 REFUSED = 3  # exit status: what is wrong with the file stands in the standard error
 
 

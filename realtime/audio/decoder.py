@@ -7,9 +7,10 @@ known that end the process: PyAV 17.1 to 18.1 frees twice an order of channels t
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import tempfile
-from io import BytesIO
+from io import BufferedReader, FileIO
 from typing import BinaryIO
 
 from realtime import interpreter
@@ -20,10 +21,11 @@ from realtime.errors import AudioError
 
 def decode_container(file: BinaryIO, max_s: float) -> Pcm:
     """Decode an open, seekable file; raise AudioError where it is not audio, or not whole."""
-    if not isinstance(file, BytesIO):
+    if isinstance(file, BufferedReader) and isinstance(file.raw, FileIO):
         return decode_apart(file, max_s)
-    with tempfile.TemporaryFile() as copy:
-        copy.write(file.getbuffer())
+    with tempfile.TemporaryFile() as copy:  # others have no descriptor, or that of packed bytes
+        file.seek(0)
+        shutil.copyfileobj(file, copy)
         copy.flush()
         return decode_apart(copy, max_s)
 

@@ -1,3 +1,4 @@
+import gzip
 import os
 import signal
 import subprocess
@@ -92,3 +93,10 @@ def test_the_child_is_given_a_file_from_its_beginning(
         file.read(4)
         assert decode_container(file, 60).tolist() == [1, 2]
     assert read == [b"a few bytes"]
+
+
+def test_what_is_unpacked_while_it_is_read_is_decoded_unpacked(tmp_path: Path):
+    path = tmp_path / "noise.mka.gz"
+    path.write_bytes(gzip.compress(MKA))
+    with gzip.open(path) as file:
+        assert np.array_equal(decode_container(file, 60), containers.decode(BytesIO(MKA), 60))
