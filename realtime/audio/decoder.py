@@ -18,6 +18,9 @@ from realtime.audio.containers import REFUSED
 from realtime.audio.pcm import Pcm, from_bytes
 from realtime.errors import AudioError
 
+PATIENCE_S = 600.0
+"""Seconds that the child may take; an hour of audio takes some ten."""
+
 
 def decode_container(file: BinaryIO, max_s: float) -> Pcm:
     """Decode an open, seekable file; raise AudioError where it is not audio, or not whole."""
@@ -33,13 +36,17 @@ def decode_container(file: BinaryIO, max_s: float) -> Pcm:
 def decode_apart(file: BinaryIO, max_s: float) -> Pcm:
     """Let a child read a file of the system."""
     os.lseek(file.fileno(), 0, os.SEEK_SET)
-    child = subprocess.run(
-        interpreter.command("realtime.audio.containers", str(max_s)),
-        stdin=file,
-        capture_output=True,
-        env=os.environ | {"PYTHONPATH": interpreter.import_path()},
-        check=False,
-    )
+    try:
+        child = subprocess.run(
+            interpreter.command("realtime.audio.containers", str(max_s)),
+            stdin=file,
+            capture_output=True,
+            env=os.environ | {"PYTHONPATH": interpreter.import_path()},
+            check=False,
+            timeout=PATIENCE_S,
+        )
+    except subprocess.TimeoutExpired as error:
+        raise AudioError(f"the file is not decoded within {PATIENCE_S:.0f} s") from error
     if child.returncode == REFUSED:
         raise AudioError(child.stderr.decode(errors="replace"))
     if child.returncode:

@@ -13,7 +13,7 @@ import pytest
 from encoding import KINDS, encode
 
 from realtime import interpreter
-from realtime.audio import containers
+from realtime.audio import containers, decoder
 from realtime.audio.decoder import decode_container
 from realtime.errors import AudioError
 
@@ -100,3 +100,11 @@ def test_what_is_unpacked_while_it_is_read_is_decoded_unpacked(tmp_path: Path):
     path.write_bytes(gzip.compress(MKA))
     with gzip.open(path) as file:
         assert np.array_equal(decode_container(file, 60), containers.decode(BytesIO(MKA), 60))
+
+
+def test_a_child_that_does_not_end_is_ended(monkeypatch: pytest.MonkeyPatch):
+    program = "import time; time.sleep(300)"
+    monkeypatch.setattr(interpreter, "command", lambda *_: [sys.executable, "-c", program])
+    monkeypatch.setattr(decoder, "PATIENCE_S", 0.2)
+    with pytest.raises(AudioError, match="not decoded within"):
+        decode_container(BytesIO(MKA), 60)
